@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+# What we link, all from the distribution's packages.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(LUA REQUIRED IMPORTED_TARGET lua5.4)
+pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv>=1.43)
+pkg_check_modules(WEBSOCKETS REQUIRED IMPORTED_TARGET libwebsockets)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.37)
+pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libcrypto libssl)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+find_library(HTTP_PARSER_LIBRARY http_parser REQUIRED)
+find_path(UTHASH_INCLUDE_DIR uthash.h REQUIRED)
+
+add_library(srvthreds_deps INTERFACE)
+target_include_directories(srvthreds_deps SYSTEM INTERFACE ${UTHASH_INCLUDE_DIR})
+target_link_libraries(srvthreds_deps INTERFACE PkgConfig::LUA PkgConfig::UV PkgConfig::WEBSOCKETS PkgConfig::SQLITE
+  PkgConfig::OPENSSL PkgConfig::PCRE2 PkgConfig::XXHASH ${HTTP_PARSER_LIBRARY} Threads::Threads m rt)
