@@ -20,8 +20,8 @@ int duration_parse(const char *text, int64_t *ms, struct error *e)
 				*ms = (int64_t)(number * units[i].ms + 0.5);
 				return 0;
 			}
-	return error_set(e, ERROR_ARGUMENT, "\"%s\" is no duration: expected a number of milliseconds or 250ms, 30s, 5m, 2h, 7d",
-			 text);
+	return error_set(e, ERROR_ARGUMENT,
+			 "\"%s\" is no duration: expected a number of milliseconds or 250ms, 30s, 5m, 2h, 7d", text);
 }
 
 /* The shortest forms only: Unicode 15, table 3-7. */
@@ -30,7 +30,11 @@ bool utf8_valid(const char *bytes, size_t len, size_t *at)
 	const unsigned char *p = (const unsigned char *)bytes, *end = p + len;
 	while (p < end) {
 		unsigned char c = *p;
-		size_t more = c < 0x80 ? 0 : c >= 0xC2 && c <= 0xDF ? 1 : c >= 0xE0 && c <= 0xEF ? 2 : c >= 0xF0 && c <= 0xF4 ? 3 : 4;
+		size_t more = c < 0x80                 ? 0
+			      : c >= 0xC2 && c <= 0xDF ? 1
+			      : c >= 0xE0 && c <= 0xEF ? 2
+			      : c >= 0xF0 && c <= 0xF4 ? 3
+						       : 4;
 		bool good = more < 4 && (size_t)(end - p) > more;
 		if (good && more) {
 			unsigned char low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;

@@ -36,9 +36,9 @@ static void utf8(void **state)
 	assert_true(utf8_valid("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", 10, &at));
 	assert_false(utf8_valid("ab\xC0\x80", 4, &at)); /* overlong */
 	assert_int_equal(at, 2);
-	assert_false(utf8_valid("\xED\xA0\x80", 3, &at)); /* surrogate */
+	assert_false(utf8_valid("\xED\xA0\x80", 3, &at));     /* surrogate */
 	assert_false(utf8_valid("\xF4\x90\x80\x80", 4, &at)); /* beyond U+10FFFF */
-	assert_false(utf8_valid("\xE2\x82", 2, &at)); /* cut */
+	assert_false(utf8_valid("\xE2\x82", 2, &at));         /* cut */
 }
 
 static void errors_keep_their_cause(void **state)
