@@ -64,6 +64,9 @@ int task_pause(lua_State *L, lua_KContext ctx, lua_KFunction k);
 bool task_suspending(lua_State *L);
 /* For script/: passes on outward a yield for which task_suspending is true; `k` gets the wake's results on top. */
 int task_relay(lua_State *L, lua_KContext ctx, lua_KFunction k);
+/* For script/: how many results of the wake lie on top of the stack in that `k`. To be moved to the inner coroutine,
+ * whose own continuation raises if the wake pushed an error. */
+int task_results(lua_State *L);
 
 /* The Lua module core.runtime. */
 int luaopen_core_runtime(lua_State *L);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Keyed ids, hashes and random bytes, by OpenSSL.
+ */
+#include <lauxlib.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <string.h>
+
+#include "runtime/lua_private.h"
+
+
+/* One keyed context, made again when another key comes: engines use one key. */
+struct hmac {
+	EVP_MAC *mac;
+	EVP_MAC_CTX *ctx;
+	size_t key_len;
+	char key[64];
+};
+
+static void push_hex(lua_State *L, const unsigned char *bytes, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	char hex[64];
+	for (size_t i = 0; i < len; i++) {
+		hex[2 * i] = digits[bytes[i] >> 4];
+		hex[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	lua_pushlstring(L, hex, 2 * len);
+}
+
+static int hmac_gc(lua_State *L)
+{
+	struct hmac *h = lua_touserdata(L, 1);
+	EVP_MAC_CTX_free(h->ctx);
+	EVP_MAC_free(h->mac);
+	*h = (struct hmac){0};
+	return 0;
+}
+
+static int hmac_keyed(struct hmac *h, const char *key, size_t len)
+{
+	if (h->key_len == len && memcmp(h->key, key, len) == 0)
+		return EVP_MAC_init(h->ctx, NULL, 0, NULL);
+	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
+			       OSSL_PARAM_construct_end()};
+	if (!EVP_MAC_init(h->ctx, (const unsigned char *)key, len, params))
+		return 0;
+	memcpy(h->key, key, len);
+	h->key_len = len;
+	return 1;
+}
+
+/* Parts carry their length, so that ("ab","c") and ("a","bc") differ. */
+static int l_hmac(lua_State *L)
+{
+	struct hmac *h = lua_touserdata(L, lua_upvalueindex(1));
+	size_t len;
+	const char *key = luaL_checklstring(L, 1, &len);
+	luaL_argcheck(L, len >= 16 && len <= sizeof h->key, 1, "a key has 16 to 64 bytes");
+	unsigned char digest[32];
+	int ok = hmac_keyed(h, key, len);
+	for (int i = 2, n = lua_gettop(L); ok && i <= n; i++) {
+		const char *part = luaL_checklstring(L, i, &len);
+		unsigned char size[4] = {(unsigned char)(len >> 24), (unsigned char)(len >> 16), (unsigned char)(len >> 8),
+					 (unsigned char)len};
+		ok = EVP_MAC_update(h->ctx, size, 4) && EVP_MAC_update(h->ctx, (const unsigned char *)part, len);
+	}
+	if (!ok || !EVP_MAC_final(h->ctx, digest, &len, sizeof digest))
+		return luaL_error(L, "HMAC-SHA-256 failed");
+	push_hex(L, digest, 16);
+	return 1;
+}
+
+static int l_sha256(lua_State *L)
+{
+	size_t len;
+	const char *bytes = luaL_checklstring(L, 1, &len);
+	unsigned char digest[32];
+	if (!EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL))
+		return luaL_error(L, "SHA-256 failed");
+	push_hex(L, digest, 32);
+	return 1;
+}
+
+static int l_random_bytes(lua_State *L)
+{
+	lua_Integer n = luaL_checkinteger(L, 1);
+	luaL_argcheck(L, n > 0 && n <= 4096, 1, "1 to 4096 bytes");
+	luaL_Buffer b;
+	if (RAND_bytes((unsigned char *)luaL_buffinitsize(L, &b, (size_t)n), (int)n) != 1)
+		return luaL_error(L, "the system gave no random bytes");
+	luaL_pushresultsize(&b, (size_t)n);
+	return 1;
+}
+
+void runtime_lua_digest(lua_State *L)
+{
+	struct hmac *h = lua_newuserdatauv(L, sizeof *h, 0);
+	*h = (struct hmac){0};
+	lua_createtable(L, 0, 1);
+	lua_pushcfunction(L, hmac_gc);
+	lua_setfield(L, -2, "__gc");
+	lua_setmetatable(L, -2);
+	h->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	h->ctx = EVP_MAC_CTX_new(h->mac);
+	lua_pushcclosure(L, l_hmac, 1);
+	lua_setfield(L, -2, "hmac");
+	lua_pushcfunction(L, l_sha256);
+	lua_setfield(L, -2, "sha256");
+	lua_pushcfunction(L, l_random_bytes);
+	lua_setfield(L, -2, "random_bytes");
+}
