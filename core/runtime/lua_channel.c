@@ -108,6 +108,7 @@ static int channel_take(lua_State *L)
 		lua_rawseti(L, -3, c->head++);
 		return 1;
 	}
+	task_check(L);
 	struct taker *taker = xcalloc(1, sizeof *taker);
 	taker->rt = task_runtime(L);
 	taker->channel = c;

@@ -60,6 +60,7 @@ static int l_sleep(lua_State *L)
 {
 	lua_Integer ms = luaL_checkinteger(L, 1);
 	luaL_argcheck(L, ms >= 0, 1, "a sleep can't be negative");
+	task_check(L);
 	struct sleeper *s = xcalloc(1, sizeof *s);
 	s->rt = task_runtime(L);
 	s->wait = task_prepare(L, sleep_cancel, s);

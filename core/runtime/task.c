@@ -196,13 +196,19 @@ void task_start_later(lua_State *L, int nargs)
 	runtime_defer(t->tasks->rt, resume_deferred, t);
 }
 
-struct task_wait task_prepare(lua_State *L, void (*cancel)(void *arg), void *arg)
+void task_check(lua_State *L)
 {
 	struct task *t = task_current(L);
 	if (!t)
 		luaL_error(L, "this call waits, so it needs a task: use it inside core.runtime.spawn(function() ... end)");
 	if (t->state != TASK_RUNNING)
 		luaL_error(L, "a task can wait for one thing at a time");
+}
+
+struct task_wait task_prepare(lua_State *L, void (*cancel)(void *arg), void *arg)
+{
+	task_check(L);
+	struct task *t = task_current(L);
 	t->state = TASK_WAITING;
 	t->cancel = cancel;
 	t->cancel_arg = arg;

@@ -8,8 +8,9 @@
  *   static void loaded(void *arg) { struct load *l = arg; task_wake(l->wait, push_rows, l); free(l); }
  *   static int l_load(lua_State *L) {
  *       ... check arguments ...
+ *       task_check(L);                                 // raises if this isn't a task or it waits already
  *       struct load *l = ...;
- *       l->wait = task_prepare(L, load_cancel, l);    // raises if this isn't a task or it waits already
+ *       l->wait = task_prepare(L, load_cancel, l);
  *       start_loading(l, loaded);                      // may call task_wake at once
  *       return task_suspend(L);
  *   }
@@ -49,6 +50,8 @@ struct task *task_current(lua_State *L);
 /* How many tasks exist that have not ended. */
 size_t task_count(lua_State *L);
 
+/* Raises if L isn't in a task, or it waits already: to be called before anything is acquired. */
+void task_check(lua_State *L);
 /* `cancel` (may be NULL) is called if the task is killed while it waits; it must not call task_wake. */
 struct task_wait task_prepare(lua_State *L, void (*cancel)(void *arg), void *arg);
 int task_suspend(lua_State *L);
