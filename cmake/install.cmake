@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+# `cmake --install build [--prefix P]`: the program, the Lua files and profiles it reads, and the documents.
+include(GNUInstallDirs)
+install(TARGETS srvthreds RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+foreach(folder lua run-profiles library)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/${folder})
+    install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_DATADIR}/srvthreds PATTERN ".*" EXCLUDE)
+  endif()
+endforeach()
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
+foreach(file README.md CHANGELOG.md LICENSE SECURITY.md)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/${file})
+    install(FILES ${file} DESTINATION ${CMAKE_INSTALL_DOCDIR})
+  endif()
+endforeach()
