@@ -33,8 +33,8 @@ def machine():
     model = next((line.partition(":")[2].strip() for line in cores if line.startswith("model name")), "?")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     busy = os.getloadavg()[0]
-    return (f"{os.cpu_count()} cores of {model}, {memory:.0f} GB, Linux {platform.release()}. The load generator shares "
-            f"these cores with the program; load average at the start {busy:.1f}"
+    return (f"{os.cpu_count()} cores of {model}, {memory:.0f} GB, Linux {platform.release()}. "
+            f"The load generator shares these cores with the program; load average at the start {busy:.1f}"
             + (" (others are at work)" if busy > 0.5 else ""))
 
 
