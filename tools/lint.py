@@ -70,8 +70,12 @@ def tidy_key(path):
     return digest.hexdigest()
 
 
+LUA_FLAGS = subprocess.run(["pkg-config", "--cflags", "lua5.4"], capture_output=True, text=True).stdout.split()
+
+
 def tidy_one(path, build):
-    text = run(["clang-tidy", "-p", build, "--quiet", path])
+    extra = [f"--extra-arg={argument}" for argument in (*LUA_FLAGS, "-include", os.path.abspath("tools/tidy.h"))]
+    text = run(["clang-tidy", "-p", build, "--quiet", *extra, path])
     return [line for line in text.splitlines() if re.search(r": (error|warning): ", line)] or text.splitlines()[:5]
 
 
