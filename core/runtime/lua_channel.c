@@ -129,7 +129,8 @@ static int channel_len(lua_State *L)
 
 void runtime_lua_channel(lua_State *L)
 {
-	static const luaL_Reg methods[] = {{"put", channel_put}, {"take", channel_take}, {"__len", channel_len}, {NULL, NULL}};
+	static const luaL_Reg methods[] = {
+		{"put", channel_put}, {"take", channel_take}, {"__len", channel_len}, {NULL, NULL}};
 	luaL_newmetatable(L, CHANNEL);
 	luaL_setfuncs(L, methods, 0);
 	lua_pushvalue(L, -1);

@@ -10,7 +10,6 @@
 
 #include "runtime/lua_private.h"
 
-
 /* One keyed context, made again when another key comes: engines use one key. */
 struct hmac {
 	EVP_MAC *mac;
@@ -63,8 +62,8 @@ static int l_hmac(lua_State *L)
 	int ok = hmac_keyed(h, key, len);
 	for (int i = 2, n = lua_gettop(L); ok && i <= n; i++) {
 		const char *part = luaL_checklstring(L, i, &len);
-		unsigned char size[4] = {(unsigned char)(len >> 24), (unsigned char)(len >> 16), (unsigned char)(len >> 8),
-					 (unsigned char)len};
+		unsigned char size[4] = {(unsigned char)(len >> 24), (unsigned char)(len >> 16),
+					 (unsigned char)(len >> 8), (unsigned char)len};
 		ok = EVP_MAC_update(h->ctx, size, 4) && EVP_MAC_update(h->ctx, (const unsigned char *)part, len);
 	}
 	if (!ok || !EVP_MAC_final(h->ctx, digest, &len, sizeof digest))

@@ -169,8 +169,14 @@ static int l_isatty(lua_State *L)
 
 void runtime_lua_files(lua_State *L)
 {
-	static const luaL_Reg functions[] = {{"read_file", l_read_file}, {"write_file", l_write_file}, {"list", l_list},
-					     {"stat", l_stat},           {"mkdirs", l_mkdirs},         {"real_path", l_real_path},
-					     {"pid", l_pid},             {"isatty", l_isatty},         {NULL, NULL}};
+	static const luaL_Reg functions[] = {{"read_file", l_read_file},
+					     {"write_file", l_write_file},
+					     {"list", l_list},
+					     {"stat", l_stat},
+					     {"mkdirs", l_mkdirs},
+					     {"real_path", l_real_path},
+					     {"pid", l_pid},
+					     {"isatty", l_isatty},
+					     {NULL, NULL}};
 	luaL_setfuncs(L, functions, 0);
 }

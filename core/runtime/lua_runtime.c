@@ -184,12 +184,12 @@ lua_State *runtime_lua_main(lua_State *L)
 
 int luaopen_core_runtime(lua_State *L)
 {
-	static const luaL_Reg timer[] = {{"start", timer_start}, {"stop", timer_stop}, {"__gc", timer_gc}, {NULL, NULL}};
+	static const luaL_Reg timer[] = {
+		{"start", timer_start}, {"stop", timer_stop}, {"__gc", timer_gc}, {NULL, NULL}};
 	static const luaL_Reg functions[] = {
-		{"ticks", l_ticks},     {"spawn", l_spawn},     {"later", l_later},
-		{"sleep", l_sleep},     {"timer", l_timer},     {"on_signal", l_on_signal},
-		{"stop", l_stop},       {"stopping", l_stopping}, {"virtual", l_virtual},
-		{"advance", l_advance}, {NULL, NULL}};
+		{"ticks", l_ticks},     {"spawn", l_spawn},         {"later", l_later}, {"sleep", l_sleep},
+		{"timer", l_timer},     {"on_signal", l_on_signal}, {"stop", l_stop},   {"stopping", l_stopping},
+		{"virtual", l_virtual}, {"advance", l_advance},     {NULL, NULL}};
 	luaL_newmetatable(L, TIMER);
 	luaL_setfuncs(L, timer, 0);
 	lua_pushvalue(L, -1);

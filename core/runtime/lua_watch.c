@@ -10,8 +10,8 @@
 #include "runtime/lua_private.h"
 #include "runtime/task.h"
 
-#define WATCH "core.runtime.watch"
-#define QUIET_MS 50
+#define WATCH     "core.runtime.watch"
+#define QUIET_MS  50
 #define LATEST_MS 250
 
 /* Lives on the heap, since libuv owns it until its close callback ran. */

@@ -20,18 +20,18 @@ struct deferred_list {
 
 struct runtime {
 	uv_loop_t loop;
-	uv_timer_t timer;   /* armed for the first entry of the heap */
-	uv_check_t turn;    /* the end of a turn */
-	uv_idle_t hurry;    /* started while something is deferred, so that the loop does not wait */
+	uv_timer_t timer; /* armed for the first entry of the heap */
+	uv_check_t turn;  /* the end of a turn */
+	uv_idle_t hurry;  /* started while something is deferred, so that the loop does not wait */
 	uv_signal_t signals[3];
 	bool is_virtual, stop, signals_on;
 	int exit_code;
-	int64_t start_ms;  /* the clock's value at start_ns; virtual: the clock itself */
-	uint64_t start_ns; /* monotonic */
+	int64_t start_ms;            /* the clock's value at start_ns; virtual: the clock itself */
+	uint64_t start_ns;           /* monotonic */
 	struct runtime_timer **heap; /* owned array, borrowed timers */
 	size_t heap_len, heap_cap;
 	uint64_t timer_order;
-	int64_t armed_for; /* due time the libuv timer is set to, 0 = none */
+	int64_t armed_for;              /* due time the libuv timer is set to, 0 = none */
 	struct deferred_list now, next; /* this turn; the following one */
 	void (*on_signal)(void *arg, int signal);
 	void *on_signal_arg;

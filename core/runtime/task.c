@@ -23,8 +23,8 @@ struct task {
 
 struct tasks {
 	struct runtime *rt;
-	lua_State *L;    /* the main state */
-	int anchor;      /* registry: task address -> its coroutine */
+	lua_State *L; /* the main state */
+	int anchor;   /* registry: task address -> its coroutine */
 	struct task *free, *running;
 	struct task **all; /* owned, for task_close */
 	size_t all_len, all_cap, alive;
@@ -200,7 +200,8 @@ void task_check(lua_State *L)
 {
 	struct task *t = task_current(L);
 	if (!t)
-		luaL_error(L, "this call waits, so it needs a task: use it inside core.runtime.spawn(function() ... end)");
+		luaL_error(L,
+			   "this call waits, so it needs a task: use it inside core.runtime.spawn(function() ... end)");
 	if (t->state != TASK_RUNNING)
 		luaL_error(L, "a task can wait for one thing at a time");
 }

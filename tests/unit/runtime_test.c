@@ -63,7 +63,8 @@ static void virtual_time_runs_timers_in_order(void **state)
 	(void)state;
 	struct fixture f;
 	open_fixture(&f, true);
-	run(&f, "for _, ms in ipairs { 30, 10, 20, 10 } do rt.spawn(function() rt.sleep(ms) say(ms .. '@' .. rt.now()) end) end");
+	run(&f, "for _, ms in ipairs { 30, 10, 20, 10 } do rt.spawn(function() rt.sleep(ms) say(ms .. '@' .. rt.now()) "
+		"end) end");
 	run(&f, "rt.advance(15)");
 	expect(&f, "10@1010 10@1010");
 	run(&f, "rt.advance(90 * 24 * 3600 * 1000)");
@@ -88,7 +89,8 @@ static void an_uncaught_error_is_told_with_its_place(void **state)
 	(void)state;
 	struct fixture f;
 	open_fixture(&f, true);
-	run(&f, "rt.spawn(function() local x <close> = setmetatable({}, {__close = function() say 'closed' end}) rt.sleep(1) error('boom') end)"
+	run(&f, "rt.spawn(function() local x <close> = setmetatable({}, {__close = function() say 'closed' end}) "
+		"rt.sleep(1) error('boom') end)"
 		"rt.advance(5)");
 	assert_non_null(strstr(f.error, "boom"));
 	assert_non_null(strstr(f.error, "traceback"));
@@ -144,7 +146,8 @@ static void real_time_never_fires_early(void **state)
 	struct fixture f;
 	open_fixture(&f, false);
 	run(&f, "local t0 = rt.now() for i = 1, 200 do local d = (i * 7919) % 40 rt.spawn(function() rt.sleep(d)"
-		" if rt.now() < t0 + d then say('early') end n = (n or 0) + 1 if n == 200 then say('all') rt.stop(3) end end) end");
+		" if rt.now() < t0 + d then say('early') end n = (n or 0) + 1 if n == 200 then say('all') rt.stop(3) "
+		"end end) end");
 	assert_int_equal(runtime_run(f.rt), 3);
 	expect(&f, "all");
 	close_fixture(&f);
@@ -155,10 +158,12 @@ static void keyed_ids(void **state)
 	(void)state;
 	struct fixture f;
 	open_fixture(&f, true);
-	run(&f, "local k = ('k'):rep(32) local a = rt.hmac(k, 'ab', 'c') assert(#a == 32 and a == rt.hmac(k, 'ab', 'c'))"
-		"assert(a ~= rt.hmac(k, 'a', 'bc') and a ~= rt.hmac(('j'):rep(32), 'ab', 'c') and a == rt.hmac(k, 'ab', 'c'))"
-		"assert(rt.sha256('') == 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855')"
-		"assert(#rt.random_bytes(8) == 8)");
+	run(&f,
+	    "local k = ('k'):rep(32) local a = rt.hmac(k, 'ab', 'c') assert(#a == 32 and a == rt.hmac(k, 'ab', 'c'))"
+	    "assert(a ~= rt.hmac(k, 'a', 'bc') and a ~= rt.hmac(('j'):rep(32), 'ab', 'c') and a == rt.hmac(k, 'ab', "
+	    "'c'))"
+	    "assert(rt.sha256('') == 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855')"
+	    "assert(#rt.random_bytes(8) == 8)");
 	close_fixture(&f);
 }
 
@@ -200,10 +205,12 @@ static void the_heap_keeps_its_order(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(virtual_time_runs_timers_in_order), cmocka_unit_test(channels_hand_over_in_order),
-		cmocka_unit_test(an_uncaught_error_is_told_with_its_place), cmocka_unit_test(a_late_wake_is_nothing),
-		cmocka_unit_test(real_time_never_fires_early), cmocka_unit_test(keyed_ids),
-		cmocka_unit_test(the_heap_keeps_its_order)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(virtual_time_runs_timers_in_order),
+					   cmocka_unit_test(channels_hand_over_in_order),
+					   cmocka_unit_test(an_uncaught_error_is_told_with_its_place),
+					   cmocka_unit_test(a_late_wake_is_nothing),
+					   cmocka_unit_test(real_time_never_fires_early),
+					   cmocka_unit_test(keyed_ids),
+					   cmocka_unit_test(the_heap_keeps_its_order)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
