@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Real processes for system tests: a server in a folder of its own on free ports, its clients, and waiting by polling.
+"""Real processes for system tests: a server in a folder of its own on free ports, its clients, waiting by polling.
 
     def test_it(server):                       # the fixture of conftest.py: started, stopped and looked through afterwards
         with server.connect("participant0") as client:
-            id = client.send({"type": "org.wt.echo", "data": {}})      # returns when it is accepted, so durable
+            id = client.send({"type": "org.wt.echo", "data": {}})      # returns when it is accepted: durable
             event = client.wait(lambda event: event.get("re") == id)
         server.kill()                          # kill -9
         server.start()                         # the same data folder, the same ports
@@ -64,15 +64,15 @@ class Server:
         self.expect_sanitizer = False
 
     def start(self, *arguments, env=None, timeout=30, wait=True):
-        """Starts it; a restart takes the same ports, so that clients that reconnect find it. Returns when it is ready."""
+        """Starts it and returns when it is ready. A restart takes the same ports, so that who reconnects finds it."""
         assert self.process is None, "it runs already"
         ports = [f"--{key.replace('_', '-')}={self.ready.get(key, 0)}" for key in PORTS]
         command = [str(PROGRAM), "dev", self.profile, f"--data={self.data}", "--log-format=json", *ports]
         begin = self.log_path.stat().st_size if self.log_path.exists() else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*command, *self.arguments, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=clean_environment(self.folder, {**self.env, **(env or {})}))
+                [*command, *self.arguments, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, env=clean_environment(self.folder, {**self.env, **(env or {})}))
         if wait:
             self.ready = until(lambda: self._ready_line(begin), timeout, "the ready line")
         return self
@@ -162,7 +162,7 @@ class Server:
 
 
 class Loop(threading.Thread):
-    """One asyncio loop for all clients of a test process, so that tests read from top to bottom and pings are answered."""
+    """One asyncio loop for all clients of a test process: tests read from top to bottom, pings are answered."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -252,7 +252,7 @@ class Client:
         return self.send(event)
 
     def wait(self, check=lambda event: True, timeout=None, what="an event"):
-        """The next event, behind those that were waited for already, that `check` accepts; those before it are skipped."""
+        """The next event that `check` accepts, behind those that were waited for; those before it are skipped."""
         def look():
             for at in range(self.taken, len(self.events)):
                 if check(self.events[at]):
