@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Real processes for system tests: a server in a folder of its own on free ports, its clients, waiting by polling.
 
-    def test_it(server):                       # the fixture of conftest.py: started, stopped and looked through afterwards
+    def test_it(server):                   # the fixture of conftest.py: started, stopped and looked through afterwards
         with server.connect("participant0") as client:
             id = client.send({"type": "org.wt.echo", "data": {}})      # returns when it is accepted: durable
             event = client.wait(lambda event: event.get("re") == id)
