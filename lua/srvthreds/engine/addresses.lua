@@ -1,0 +1,51 @@
+-- SPDX-License-Identifier: MIT
+-- From addressees to recipients. What was looked up is returned, so that it can be recorded with the step.
+
+local addresses = {}
+
+local function flatten(to, out, fail)
+  if to == nil then return out end
+  if type(to) == "string" then
+    out[#out + 1] = to
+  elseif type(to) == "table" or type(to) == "userdata" then
+    for _, item in ipairs(to) do flatten(item, out, fail) end
+  else
+    fail(("an addressee is a string or a list of them, not a %s"):format(type(to)))
+  end
+  return out
+end
+
+---@param to any string or nested lists of strings
+---@param state table the thred's
+---@param directory table who exists: is_participant, group, service, connected
+---@param fail function(message)
+---@return table { to = addresses as given, people = {ids}, services = {topics}, unknown = {addresses} }
+function addresses.resolve(to, state, directory, fail)
+  local r = { to = flatten(to, {}, fail), people = {}, services = {}, unknown = {} }
+  local seen = {}
+  local function add(list, id)
+    if seen[id] then return end
+    seen[id] = true
+    list[#list + 1] = id
+  end
+  for _, address in ipairs(r.to) do
+    if address == "$thred" then
+      for _, id in ipairs(state.participants) do
+        if not directory:service(id) then add(r.people, id) end
+      end
+    elseif address == "$all" then
+      for _, id in ipairs(directory:connected()) do add(r.people, id) end
+    elseif address:sub(1, 1) == "$" then
+      for _, id in ipairs(directory:group(address:sub(2)) or {}) do add(r.people, id) end
+    elseif directory:service(address) then
+      add(r.services, directory:service(address))
+    elseif directory:is_participant(address) then
+      add(r.people, address)
+    else
+      add(r.unknown, address)
+    end
+  end
+  return r
+end
+
+return addresses

@@ -1,0 +1,33 @@
+-- SPDX-License-Identifier: MIT
+-- The error codes of the model (core/base/base.h has the same list for C) and the table that errors are.
+
+local codes = {
+  server = 5000, task = 5200, not_found = 5201, exists = 5202, no_thred = 5203,
+  client = 4000, unauthorized = 4101, login = 4102, argument = 4200, missing = 4202,
+}
+
+local mt = { __name = "srvthreds.error", __tostring = function(e) return e.message end }
+
+---An error that keeps its code from where it is raised to where it is told.
+---@param code integer
+---@param message string what was attempted, on what, what to do
+---@param fields table? where it happened: pattern, reaction, file, line, cause
+function codes.error(code, message, fields)
+  local e = { code = code, message = message }
+  for k, v in pairs(fields or {}) do e[k] = v end
+  return setmetatable(e, mt)
+end
+
+---Whatever was raised, as an error table.
+function codes.of(raised, fields)
+  if type(raised) == "table" and raised.message then
+    for k, v in pairs(fields or {}) do
+      if raised[k] == nil then raised[k] = v end
+    end
+    raised.code = raised.code or codes.server
+    return raised
+  end
+  return codes.error(codes.server, tostring(raised), fields)
+end
+
+return codes

@@ -1,0 +1,114 @@
+-- SPDX-License-Identifier: MIT
+-- What went wrong: the step has left no trace, the event is kept with its error, the sender is told (model §4, Failure).
+
+local json = require "core.json"
+local addresses = require "srvthreds.engine.addresses"
+local codes = require "srvthreds.engine.codes"
+local events = require "srvthreds.engine.event"
+local ids = require "srvthreds.engine.ids"
+
+local failure = {}
+
+-- The error as it is stored and shown; a traceback is a developer's and goes to the log only.
+local function stored(err)
+  return { code = err.code, message = err.message, pattern = err.pattern, reaction = err.reaction, version = err.version,
+    file = err.file, line = err.line, kind = err.kind }
+end
+
+local function report(self, delivery, err, target)
+  self.log[err.authors and "warn" or "error"](err.authors and "pattern failed" or "step failed", {
+    pattern = err.pattern, reaction = err.reaction, version = err.version, err_code = err.code, err = err.message,
+    event_id = delivery.doc and delivery.doc.id, event_type = delivery.doc and delivery.doc.type, target = target,
+    trace = not err.authors and err.cause or nil,
+  })
+end
+
+---The error event for one person, or for a thred's people.
+local function error_event(self, doc, target, thred_id, at, err, people)
+  local e = events.failure(ids.failure(self.key, doc and doc.source.id or "", doc and doc.id or "", target),
+    at, doc and doc.id or nil, thred_id, err)
+  return { id = e.id, body = json.encode(e), rec = { people = people }, inbox = people }
+end
+
+-- Services are never told.
+local function sender(self, doc)
+  local id = doc.source and doc.source.id
+  if id and self.directory:is_participant(id) and not self.directory:service(id) then return { id } end
+  return {}
+end
+
+---The event of `delivery` failed for `target`: dead letter, and the sender is told.
+function failure.dead(self, delivery, target, raised)
+  local err = codes.of(raised)
+  report(self, delivery, err, target)
+  local doc = delivery.doc
+  local list = {}
+  if doc then
+    local to = sender(self, doc)
+    if #to > 0 then list[1] = error_event(self, doc, target, doc.thredId, delivery.at, err, to) end
+  end
+  self.queue:settle(delivery, {
+    outcome = "error", rec = { error = stored(err) }, events = list,
+    dead = { target = target, pattern = err.pattern, reaction = err.reaction, version = err.version, error = stored(err) },
+  }, self:after(delivery, "error", list, { error = { code = err.code, message = err.message } }))
+end
+
+---No thred takes this event: it is recorded, and the sender gets 5203.
+function failure.no_thred(self, delivery, thred_id, handle, changes)
+  local doc = delivery.doc
+  local err = { code = codes.no_thred, message = ("there is no thred %s"):format(thred_id) }
+  local list = changes and changes.events or {}
+  local to = sender(self, doc)
+  if #to > 0 then list[#list + 1] = error_event(self, doc, "thred:" .. thred_id, thred_id, delivery.at, err, to) end
+  local after = self:after(delivery, "no_thred", list, { error = err })
+  if handle then
+    changes.events, changes.outcome = list, "no_thred"
+    return handle:commit(changes, after)
+  end
+  self.queue:settle(delivery, { outcome = "no_thred", rec = { error = err, log = { { outcome = "no_thred" } } }, events = list }, after)
+end
+
+---A service reports that it failed: recorded, and the thred's people are told.
+function failure.of_service(self, step, delivery)
+  local e = step.event.content.error
+  local err = { code = e.code or codes.task, message = e.message or "a service failed", cause = e.cause }
+  local to = addresses.resolve("$thred", step.state, self.directory, error)
+  if #to.people > 0 then
+    step.events[#step.events + 1] = error_event(self, step.event, "thred:" .. step.id, step.id, step.now, err, to.people)
+  end
+  step:write_log("error", step.state.reaction, step.state.reaction)
+  return "error"
+end
+
+---An error without a sender (a timer): the thred's people are told; the due time is not tried again.
+function failure.timer(self, handle, step, delivery, state_bytes, raised)
+  local err = codes.of(raised)
+  report(self, delivery or {}, err, "timer:" .. step.id)
+  local to = addresses.resolve("$thred", step.state, self.directory, error)
+  local list = {}
+  if #to.people > 0 then
+    list[1] = error_event(self, nil, "timer:" .. step.id .. ":" .. step.number, step.id, step.now, err, to.people)
+  end
+  handle:commit({
+    delivery = delivery, outcome = "error", rec = { error = stored(err), log = { { outcome = "error" } } }, events = list,
+    state = state_bytes, due = nil,
+    dead = { target = "timer:" .. step.id, pattern = err.pattern, reaction = err.reaction, version = err.version, error = stored(err) },
+  }, self:after(delivery, "error", list, { error = err }))
+end
+
+---The process ended three times while this ran.
+function failure.killed(self, delivery)
+  failure.dead(self, delivery, delivery.target or (delivery.doc and delivery.doc.thredId and "thred:" .. delivery.doc.thredId),
+    codes.error(codes.server, ("the process ended %d times while this event was processed"):format(delivery.attempts)))
+end
+
+---Events for the system itself.
+function failure.system(self, delivery)
+  local err = { code = codes.client, message = "not available yet" }
+  local list, to = {}, sender(self, delivery.doc)
+  if #to > 0 then list[1] = error_event(self, delivery.doc, "SYSTEM", "SYSTEM", delivery.at, err, to) end
+  self.queue:settle(delivery, { outcome = "error", rec = { error = err }, events = list },
+    self:after(delivery, "error", list, { error = err }))
+end
+
+return failure

@@ -1,0 +1,153 @@
+-- SPDX-License-Identifier: MIT
+-- The engine: takes deliveries from the queue and due times from the store, and makes each a step.
+--
+--   bound event    -> bound.lua   one step of its thred
+--   unbound event  -> route.lua   its targets, each a step of its own
+--   internal       -> messages.lua start, offer, spawn, terminate
+--   due time       -> timers.lua  expiry, end of a finished thred's keep
+--   failure        -> failure.lua nothing of the step stays; dead letter and error event
+
+local runtime = require "core.runtime"
+local json = require "core.json"
+local logs = require "core.log"
+local metrics = require "core.metrics"
+local events = require "srvthreds.engine.event"
+
+local engine = {}
+engine.__index = engine
+
+---@class EngineOptions
+---@field store table
+---@field queue table
+---@field patterns table engine.patterns: the registry of loaded versions
+---@field directory table who exists: participants, groups, roles, services
+---@field push fun(participant: string, event_id: string, bytes: string)? tells sessions of a new inbox entry
+---@field watch fun(kind: string, what: table)? the live feed
+
+---@param options EngineOptions
+function engine.new(options)
+  local self = setmetatable({
+    store = options.store, queue = options.queue, patterns = options.patterns, directory = options.directory,
+    push = options.push or function() end, watch = options.watch, key = options.store:key(),
+    log = logs.logger { module = "engine" }, waiters = {},
+    sources = require "srvthreds.pattern.sources",
+    builtin = require "srvthreds.engine.builtin",
+  }, engine)
+  self.offers = require "srvthreds.engine.offers".new(self)
+  self.handlers = {
+    start = require "srvthreds.engine.messages".start,
+    offer = require "srvthreds.engine.messages".offer,
+    spawn = require "srvthreds.engine.messages".spawn,
+    terminate = require "srvthreds.engine.messages".terminate,
+    transition = require "srvthreds.engine.messages".transition,
+    thred = require "srvthreds.engine.bound".handle,
+    timer = require "srvthreds.engine.timers".retry,
+  }
+  self.processed = setmetatable({}, { __index = function(t, outcome)
+    t[outcome] = metrics.counter("srvthreds_events_processed_total", { outcome = outcome })
+    return t[outcome]
+  end })
+  self.latency = metrics.histogram "srvthreds_event_latency_seconds"
+  return self
+end
+
+engine.commit = require "srvthreds.engine.commit"
+
+---Starts consuming.
+function engine:start()
+  self.offers:load()
+  self.store:on_durable(function(list) self:durable(list) end)
+  self.store:on_failed(function(list, err) self:failed(list, err) end)
+  self.store:on_due(function(id, due) require "srvthreds.engine.timers".due(self, id, due) end)
+  self.queue:consume("engine", function(delivery) self:handle(delivery) end)
+end
+
+---One delivery, to its end. Never raises: what goes wrong becomes a dead letter.
+function engine:handle(delivery)
+  if delivery.doc and not delivery.doc.is_response_for then
+    delivery.doc = events.doc(json.bytes(delivery.doc))
+  end
+  local target = delivery.target
+  local kind, arg
+  if target then kind, arg = target:match "^(%a+):(.*)$" end
+  local handler, failure = kind and self.handlers[kind], require "srvthreds.engine.failure"
+  if delivery.attempts and delivery.attempts >= 3 then
+    return failure.killed(self, delivery)
+  end
+  if handler then return handler(self, delivery, arg) end
+  local thred_id = delivery.doc.thredId
+  if thred_id == "SYSTEM" then return failure.system(self, delivery) end
+  if thred_id then return self.handlers.thred(self, delivery, thred_id) end
+  return require "srvthreds.engine.route".handle(self, delivery)
+end
+
+-- After the commit --------------------------------------------------------------------------------------------------
+
+---What a commit is followed by once it is durable: pushes to sessions, the outcome for who waits, the live feed.
+---@param delivery table|nil
+---@param outcome string
+---@param emitted table list of {id, body, inbox}
+---@param info table|nil thred, error for who waits
+function engine:after(delivery, outcome, emitted, info)
+  return { delivery = delivery, outcome = outcome, emitted = emitted, info = info }
+end
+
+local function tell(self, item)
+  for _, e in ipairs(item.emitted or {}) do
+    for _, who in ipairs(e.inbox or {}) do self.push(who, e.id, e.body) end
+  end
+  if item.outcome then
+    self.processed[item.outcome]:add()
+    local d = item.delivery
+    if d and d.at then self.latency:observe((runtime.now() - d.at) / 1000) end
+    if d then self:tell_waiter(d, item) end
+    if self.watch then self.watch("step", item) end
+  end
+  if item.fn then item.fn(nil) end
+end
+
+function engine:durable(list)
+  for _, item in ipairs(list) do
+    local ok, e = pcall(tell, self, item)
+    if not ok then self.log.error("after a commit", { err = tostring(e) }) end
+  end
+end
+
+---A commit failed: nothing of it happened. Who asked is told; the queue delivers again what it holds.
+function engine:failed(list, err)
+  self.waiters = {}
+  for _, item in ipairs(list) do
+    if item.fn then pcall(item.fn, err) end
+  end
+  self.offers:load()
+end
+
+---Calls fn(result) when the event numbered n has its outcome: {outcome, threds, error}.
+function engine:wait_for(n, fn)
+  self.waiters[n] = fn
+  return function() self.waiters[n] = nil end
+end
+
+-- An event with several targets: matched if any matched, else error if any failed, else what the first said.
+local function add_part(result, item)
+  local rank = { matched = 3, error = 2 }
+  if not result.outcome or (rank[item.outcome] or 1) > (rank[result.outcome] or 1) then result.outcome = item.outcome end
+  local info = item.info or {}
+  table.move(info.threds or {}, 1, #(info.threds or {}), #result.threds + 1, result.threds)
+  result.error = result.error or info.error
+end
+
+function engine:tell_waiter(delivery, item)
+  local result = delivery.routed
+  if result then
+    add_part(result, item)
+    if not delivery.last then return end
+  end
+  local fn = self.waiters[delivery.n]
+  if not fn then return end
+  self.waiters[delivery.n] = nil
+  local info = item.info or {}
+  fn(result or { outcome = item.outcome, threds = info.threds or {}, error = info.error })
+end
+
+return engine

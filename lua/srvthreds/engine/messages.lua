@@ -1,0 +1,157 @@
+-- SPDX-License-Identifier: MIT
+-- Targets of a routed event (start, offer) and messages between threds (spawn, terminate): each is a step of its own.
+
+local json = require "core.json"
+local bound = require "srvthreds.engine.bound"
+local codes = require "srvthreds.engine.codes"
+local events = require "srvthreds.engine.event"
+local failure = require "srvthreds.engine.failure"
+local ids = require "srvthreds.engine.ids"
+local steps = require "srvthreds.engine.step"
+local threds = require "srvthreds.engine.thred"
+
+local messages = {}
+
+-- A start that maxInstances or the interval refuses, or whose thred exists.
+local function refused(self, delivery, pattern, why, id)
+  self.log.info("start refused", { pattern = pattern.id, reason = why, event_id = delivery.doc and delivery.doc.id, thred_id = id })
+  self.queue:settle(delivery, { outcome = "refused", rec = { pattern = pattern.id, refused = why, thred = id,
+    log = { { outcome = "refused" } } } }, self:after(delivery, "refused", nil))
+end
+
+local function begin_new(self, id, pattern, now)
+  return self.store:begin_new(id, { pattern = pattern.id, max = pattern.max_instances, interval = pattern.instance_interval, now = now })
+end
+
+-- Runs fn(handle) and turns whatever it raises into a dead letter of this target.
+local function guarded(self, delivery, handle, fn)
+  local ok, e = pcall(fn, handle)
+  if ok then return end
+  handle:abort()
+  failure.dead(self, delivery, delivery.target, e)
+end
+
+local function new_step(self, handle, id, pattern, now, state)
+  local s = steps.new { engine = self, handle = handle, id = id, number = 1, now = now, pattern = pattern, state = state }
+  s:enter(pattern.reactions[1])
+  return s
+end
+
+---An unbound event starts a thred of this pattern.
+function messages.start(self, delivery, pattern_id)
+  local pattern = self.patterns:active(pattern_id)
+  if not pattern then
+    return failure.dead(self, delivery, delivery.target, codes.error(codes.not_found,
+      ("pattern %s is not active any more"):format(pattern_id), { pattern = pattern_id }))
+  end
+  local doc = delivery.doc
+  local id = ids.started(self.key, pattern.id, doc.source.id, doc.id)
+  local handle, why = begin_new(self, id, pattern, delivery.at)
+  if not handle then return refused(self, delivery, pattern, why, id) end
+  guarded(self, delivery, handle, function()
+    local s = new_step(self, handle, id, pattern, delivery.at, threds.new(pattern, delivery.at))
+    s:take(doc)
+    local outcome = s:apply()
+    if outcome == "not_matched" then -- the pattern changed between routing and now
+      handle:abort()
+      return self.queue:settle(delivery, { outcome = outcome, rec = { pattern = pattern.id, log = json.array(s.log) } },
+        self:after(delivery, outcome, nil))
+    end
+    self:commit(s, s:changes(outcome, delivery), self:after(delivery, outcome, s.events, { threds = { id } }))
+  end)
+end
+
+---Would this live thred take the unbound event in its current reaction? Nothing changes.
+function messages.would_take(self, delivery, id)
+  local handle, row = self.store:begin(id)
+  if not row then
+    if handle then handle:abort() end
+    return false
+  end
+  local ok, r = pcall(function()
+    local s = bound.step(self, handle, row, delivery.at)
+    s:take(delivery.doc)
+    local reaction = s:reaction()
+    return s.state.status == "active" and reaction.allow_unbound_events and s:match(reaction).outcome ~= "not_matched"
+  end)
+  handle:abort()
+  if not ok then error(r, 0) end
+  return r
+end
+
+---An unbound event for a live thred.
+function messages.offer(self, delivery, id)
+  local handle, row = self.store:begin(id)
+  if not row or row.status ~= "active" then
+    if handle then handle:abort() end
+    return self.queue:settle(delivery, { outcome = "not_matched", rec = { thred = id } }, self:after(delivery, "not_matched", nil))
+  end
+  guarded(self, delivery, handle, function()
+    local s = bound.step(self, handle, row, delivery.at)
+    s:take(delivery.doc)
+    local outcome = s:reaction().allow_unbound_events and s:apply() or "not_matched"
+    self:commit(s, s:changes(outcome, delivery), self:after(delivery, outcome, s.events, { threds = { id } }))
+  end)
+end
+
+---A step of another thred spawned this one.
+function messages.spawn(self, delivery, id)
+  local m = delivery.message
+  local pattern = self.patterns:active(m.pattern)
+  if not pattern then
+    return failure.dead(self, delivery, delivery.target, codes.error(codes.not_found,
+      ("pattern %s, to be spawned by thred %s, is not active any more"):format(m.pattern, m.parent), { pattern = m.pattern }))
+  end
+  local handle, why = begin_new(self, id, pattern, m.at)
+  if not handle then return refused(self, delivery, pattern, why, id) end
+  guarded(self, delivery, handle, function()
+    local state = threds.new(pattern, m.at)
+    if m.type ~= "sibling" then state.parent = m.parent end
+    if m.locals then state.locals = json.copy(m.locals) end
+    if m.participants then state.participants = json.copy(m.participants) end
+    local s = new_step(self, handle, id, pattern, m.at, state)
+    for _, who in ipairs(state.participants) do s.joined[#s.joined + 1] = who end
+    local outcome = "matched"
+    if m.event then
+      s:take(events.doc(json.encode(m.event)))
+      outcome = s:apply()
+    else
+      s:write_log("matched", nil, s.state.reaction)
+    end
+    self:commit(s, s:changes(outcome, delivery), self:after(nil, nil, s.events))
+  end)
+end
+
+---The parent ended, or somebody asked: this thred ends, whatever it waits for.
+function messages.terminate(self, delivery, id)
+  local handle, row = self.store:begin(id)
+  if not row or row.status ~= "active" then
+    if handle then handle:abort() end
+    return self.queue:settle(delivery, { outcome = "no_thred", rec = { thred = id } }, self:after(nil, nil))
+  end
+  guarded(self, delivery, handle, function()
+    local s = bound.step(self, handle, row, delivery.message and delivery.message.at or delivery.at)
+    s:write_log("matched", s.state.reaction, "$terminate")
+    s:finish()
+    self:commit(s, s:changes("matched", delivery), self:after(nil, nil, s.events))
+  end)
+end
+
+---Somebody moves the thred to a reaction by hand.
+function messages.transition(self, delivery, id)
+  local handle, row = self.store:begin(id)
+  if not row or row.status ~= "active" then
+    if handle then handle:abort() end
+    return self.queue:settle(delivery, { outcome = "no_thred", rec = { thred = id } }, self:after(nil, nil))
+  end
+  guarded(self, delivery, handle, function()
+    local m = delivery.message
+    local s = bound.step(self, handle, row, m.at)
+    local from = s.state.reaction
+    local _, to = s:transition { name = m.to, input = "default" }
+    s:write_log("matched", from, to)
+    self:commit(s, s:changes("matched", delivery), self:after(nil, nil, s.events))
+  end)
+end
+
+return messages

@@ -1,0 +1,92 @@
+-- SPDX-License-Identifier: MIT
+-- An unbound event: which patterns does it start, which threds may want it? Tested without effect; each that matches
+-- becomes a target, a step of its own. The events of one source are routed, and their targets run, one after another.
+
+local codes = require "srvthreds.engine.codes"
+local failure = require "srvthreds.engine.failure"
+local messages = require "srvthreds.engine.messages"
+local steps = require "srvthreds.engine.step"
+local threds = require "srvthreds.engine.thred"
+
+local route = {}
+
+-- Would a thred of this pattern take the event in its first reaction?
+local function would_start(self, delivery, pattern)
+  local s = steps.new {
+    engine = self, id = "", number = 0, now = delivery.at, pattern = pattern, state = threds.new(pattern, delivery.at),
+  }
+  s:take(delivery.doc)
+  return s:match(s:reaction()).outcome ~= "not_matched"
+end
+
+local function test_patterns(self, delivery, found)
+  for _, pattern in ipairs(self.patterns:candidates(delivery.doc)) do
+    local ok, r = pcall(would_start, self, delivery, pattern)
+    if not ok then
+      found.failures[#found.failures + 1] = { target = "start:" .. pattern.id, error = codes.of(r) }
+    elseif r then
+      found.targets[#found.targets + 1] = "start:" .. pattern.id
+    end
+  end
+end
+
+local function test_threds(self, delivery, found)
+  for _, id in ipairs(self.offers:candidates(delivery.doc)) do
+    local ok, r = pcall(messages.would_take, self, delivery, id)
+    if not ok then
+      found.failures[#found.failures + 1] = { target = "offer:" .. id, error = codes.of(r) }
+    elseif r then
+      found.targets[#found.targets + 1] = "offer:" .. id
+    else
+      found.offered = found.offered + 1
+    end
+  end
+end
+
+local function nothing(self, delivery, found)
+  self.queue:settle(delivery, {
+    outcome = "no_pattern",
+    rec = { log = { { outcome = "no_pattern_match" } }, offered = found.offered > 0 and found.offered or nil },
+  }, self:after(delivery, "no_pattern", nil))
+end
+
+-- Several targets: the event is settled with a message for each, so that a crash between them loses none.
+local function several(self, delivery, found)
+  local list = {}
+  for i, target in ipairs(found.targets) do list[i] = { topic = "engine", target = target } end
+  local parts = self.queue:settle(delivery, {
+    outcome = "matched", rec = { targets = found.targets, offered = found.offered > 0 and found.offered or nil },
+    messages = list, deliver = false,
+  })
+  local result = { outcome = nil, threds = {}, error = nil }
+  for i, part in ipairs(parts) do
+    part.doc, part.at, part.source, part.routed = delivery.doc, delivery.at, delivery.source, result
+    part.n, part.last = delivery.n, i == #parts
+    self:handle(part)
+  end
+end
+
+local function run(self, delivery)
+  local found = { targets = {}, failures = {}, offered = 0 }
+  test_patterns(self, delivery, found)
+  test_threds(self, delivery, found)
+  for _, f in ipairs(found.failures) do found.targets[#found.targets + 1] = f.target end
+  if #found.targets == 0 then return nothing(self, delivery, found) end
+  if #found.targets == 1 and #found.failures == 1 then
+    return failure.dead(self, delivery, found.failures[1].target, found.failures[1].error)
+  end
+  if #found.targets == 1 then
+    delivery.target = found.targets[1]
+    return self:handle(delivery)
+  end
+  return several(self, delivery, found)
+end
+
+function route.handle(self, delivery)
+  local lock = self.store:lock("source:" .. delivery.source)
+  local ok, e = pcall(run, self, delivery)
+  lock:release()
+  if not ok then failure.dead(self, delivery, nil, e) end
+end
+
+return route

@@ -1,0 +1,317 @@
+-- SPDX-License-Identifier: MIT
+-- One step of one thred: an input applied to its state, and what comes of it, until it is committed as one changeset.
+--
+-- A step has: engine, handle (the store's; nil under test), id, number, now (ms: acceptedAt or the due time), pattern,
+-- state, event, due; and collects: log, events, messages, joined. `writable` is true while locals may be written.
+
+local json = require "core.json"
+local script = require "core.script"
+local addresses = require "srvthreds.engine.addresses"
+local codes = require "srvthreds.engine.codes"
+local condition = require "srvthreds.engine.condition"
+local events = require "srvthreds.engine.event"
+local ids = require "srvthreds.engine.ids"
+local template = require "srvthreds.engine.template"
+local threds = require "srvthreds.engine.thred"
+
+local TRANSITION_LIMIT = 100 -- in one step; more is a loop of forwards
+
+local step = {}
+step.__index = step
+
+-- The seed of math.random is made when a script first asks for it.
+local context_mt = {
+  __index = function(context, key)
+    if key ~= "seed" then return nil end
+    local s = context.step
+    local hex = ids.emitted(s.engine.key, s.id, s.number, "seed")
+    local seed = math.tointeger(tonumber(hex:sub(1, 15), 16))
+    context.seed = seed
+    return seed
+  end,
+}
+
+---@param fields table engine, handle, id, number, now, pattern, state, due, source (of the event, if there is one)
+function step.new(fields)
+  local self = setmetatable(fields, step)
+  self.log, self.events, self.messages, self.joined, self.reads = {}, {}, {}, {}, nil
+  self.position, self.writable = 0, false
+  self.context = setmetatable({ now = self.now, log = {}, step = self }, context_mt)
+  self.face = threds.face(self)
+  return self
+end
+
+---Makes `doc` the event of this step.
+function step:take(doc)
+  self.event = doc and json.with(doc, self) or nil
+  self.source = doc and doc.source and doc.source.id or nil
+end
+
+function step:reaction()
+  return self.pattern.reactions[self.pattern.by_name[self.state.reaction]]
+end
+
+function step:next_id()
+  self.position = self.position + 1
+  return ids.emitted(self.engine.key, self.id, self.number, self.position)
+end
+
+-- Mistakes of the author: they name pattern, reaction and what was being done.
+function step:fail(doing, message, fields)
+  local e = codes.error(fields and fields.code or codes.server,
+    ("pattern %q, reaction %q, %s: %s"):format(self.pattern.name, self.state.reaction, doing, message), fields)
+  e.pattern, e.reaction, e.version, e.authors = self.pattern.id, self.state.reaction, self.pattern.version, true
+  error(e, 0)
+end
+
+---Calls a script function with (event, thred, ...).
+function step:call(doing, fn, ...)
+  local ok, v = script.call(self.context, self.pattern.limits, fn, self.event, self.face, ...)
+  if ok then return v end
+  local code = v.code or (type(v.value) == "table" and v.value.code) or nil
+  local message = type(v.value) == "table" and v.value.message or v.message
+  self:fail(doing, message, { code = code, file = v.file, line = v.line, kind = v.kind, cause = v.traceback })
+end
+
+function step:write_with(doing, fn, ...)
+  self.writable = true
+  local ok, e = pcall(self.call, self, doing, fn, ...)
+  self.writable = false
+  if not ok then error(e, 0) end
+  return e
+end
+
+-- Group membership and roles come from outside: what was asked is recorded with the step.
+function step:lookups()
+  local directory = self.engine.directory
+  return {
+    is_member = function(group, id)
+      local yes = directory:is_member(group, id)
+      self.reads = self.reads or {}
+      self.reads["$" .. group .. "?" .. id] = yes
+      return yes
+    end,
+    has_role = function(id, role)
+      local yes = directory:has_role(id, role)
+      self.reads = self.reads or {}
+      self.reads["role:" .. role .. "?" .. id] = yes
+      return yes
+    end,
+  }
+end
+
+---May this event, by its source, be for this reaction at all?
+function step:allows(reaction)
+  if not reaction.allowed_sources and not reaction.allowed_roles then return true end
+  return self.engine.sources.allowed(reaction, self.source, self:lookups())
+end
+
+---Tests the current reaction; nothing changes.
+function step:match(reaction)
+  if not self:allows(reaction) then return { outcome = "not_matched", on_true = {} } end
+  return condition.match(reaction.condition, self.event, self.state.memory,
+    function(c, fn) return self:call(("condition %s (line %d)"):format(c.kind, c.line or 0), fn) end,
+    function(c, message) self:fail(("condition %s (line %d)"):format(c.kind, c.line or 0), message) end)
+end
+
+-- Directives --------------------------------------------------------------------------------------------------------
+
+function step:deliver(event, to)
+  self.events[#self.events + 1] = {
+    id = event.id, body = json.encode(event),
+    rec = { to = to.to, people = to.people, services = to.services, unknown = #to.unknown > 0 and to.unknown or nil },
+    inbox = to.people, services = to.services,
+  }
+  if #to.unknown > 0 then
+    self.engine.log.warn("no such addressee", { pattern = self.pattern.id, reaction = self.state.reaction,
+      thred_id = self.id, event_id = event.id, to = table.concat(to.unknown, ", ") })
+  end
+end
+
+function step:join(id)
+  if threds.join(self.state, id) then self.joined[#self.joined + 1] = id end
+end
+
+function step:publish(publish, rendered)
+  local to = publish.to
+  if type(to) == "function" then to = self:call("publish.to", to) end
+  local resolved = addresses.resolve(to, self.state, self.engine.directory,
+    function(message) self:fail("publish.to", message) end)
+  local re = rendered.re
+  rendered.re = nil
+  local event = events.outgoing {
+    id = self:next_id(), time = self.now, thredId = self.id, re = re, causedBy = self.event and self.event.id or nil,
+    data = next(rendered) and rendered or nil,
+  }
+  if publish.name then self.state.published[publish.name] = event.id end
+  if publish.on_publish then self:write_with("on_publish", publish.on_publish, json.view(event)) end
+  local ok, e = pcall(self.deliver, self, event, resolved)
+  if not ok then self:fail("transform", tostring(e)) end
+  for _, id in ipairs(resolved.people) do self:join(id) end
+  for _, id in ipairs(resolved.services) do self:join(id) end
+end
+
+function step:local_event(name, doing)
+  local v = self.state.locals[name]
+  if type(v) ~= "table" or v.type == nil then
+    self:fail(doing, ("there is no event under the local %q: store one with thred.%s = event"):format(name, name))
+  end
+  return events.doc(json.encode(v))
+end
+
+function step:spawn(spawn)
+  for _, name in ipairs(spawn.names) do
+    local pattern = self.engine.patterns:by_name(name)
+    if not pattern then
+      self:fail("spawn", ("there is no pattern %q"):format(name), { code = codes.not_found })
+    end
+    local id = self:next_id()
+    local event = spawn.input == "forward" and self.event
+      or spawn.input == "local" and self:local_event(spawn.local_name, "spawn") or nil
+    if spawn.type ~= "sibling" then self.state.children[#self.state.children + 1] = id end
+    self.messages[#self.messages + 1] = {
+      topic = "engine", target = "spawn:" .. id,
+      body = {
+        pattern = pattern.id, type = spawn.type, parent = self.id, at = self.now, event = event,
+        locals = spawn.context and self.state.locals or nil,
+        participants = spawn.context and self.state.participants or nil,
+      },
+    }
+  end
+end
+
+-- Transitions -------------------------------------------------------------------------------------------------------
+
+function step:enter(reaction)
+  self.state.reaction = reaction.name
+  self.state.reacted = self.now
+  self.state.memory = {}
+  self.due = reaction.expiry and self.now + reaction.expiry.after or nil
+end
+
+---Ends the thred: its children are told, it relays broadcasts for a while if its pattern allows that.
+function step:finish()
+  for _, child in ipairs(self.state.children) do
+    self.messages[#self.messages + 1] = { topic = "engine", target = "terminate:" .. child, body = { by = self.id, at = self.now } }
+  end
+  self.state.children = json.array {}
+  self.state.memory = {}
+  if self.pattern.broadcast_allowed then
+    self.state.status = "finished"
+    self.due = self.now + self.pattern.finished_keep
+  else
+    self.state.status = "terminated"
+    self.due = nil
+  end
+end
+
+---@return table|nil the event to apply next, string the name of where it went
+function step:transition(t)
+  if t.name == "$noTransition" then return nil, "$noTransition" end
+  local index
+  if t.name == "$next" then
+    index = self.pattern.by_name[self.state.reaction] + 1
+  elseif t.name ~= "$terminate" then
+    index = self.pattern.by_name[t.name]
+    if not index then self:fail("transition", ("there is no reaction %q"):format(t.name)) end
+  end
+  local reaction = index and self.pattern.reactions[index]
+  local feed = t.input == "forward" and self.event
+    or t.input == "local" and self:local_event(t.local_name, "transition") or nil
+  if not reaction then
+    self:finish()
+    return nil, "$terminate"
+  end
+  self:enter(reaction)
+  return feed, reaction.name
+end
+
+-- Applying ----------------------------------------------------------------------------------------------------------
+
+function step:write_log(outcome, from, to)
+  self.log[#self.log + 1] = { outcome = outcome, from = from, to = to }
+end
+
+function step:remember(m)
+  for path in pairs(m.remember) do self.state.memory[path] = true end
+  for path in pairs(m.forget) do self.state.memory[path] = nil end
+  for _, c in ipairs(m.on_true) do self:write_with("on_true", c.on_true) end
+end
+
+local NEXT = { name = "$next", input = "default" }
+
+function step:carry_out(d)
+  local rendered
+  if d.transform then
+    rendered = template.render(d.transform,
+      function(fn, path) return self:call(path == "" and "transform" or "transform." .. path, fn) end,
+      function(message) self:fail("transform", message) end)
+  end
+  if d.publish and rendered then self:publish(d.publish, rendered) end
+  local feed, to = self:transition(d.transition or NEXT)
+  if d.spawn then self:spawn(d.spawn) end
+  return feed, to
+end
+
+function step:echo(took_part)
+  local e = self.event
+  if not self.pattern.echo_responses or e.type ~= "org.wt.client.tell" or not took_part then return end
+  self.engine.builtin.echo(self)
+end
+
+---Applies the step's event to the current reaction, and on while a transition supplies an input.
+---@return string outcome of the first application
+function step:apply()
+  local first
+  for _ = 1, TRANSITION_LIMIT do
+    local from = self.state.reaction
+    local m = self:match(self:reaction())
+    first = first or m.outcome
+    if m.outcome == "not_matched" then
+      self:write_log("not_matched", from, from)
+      return first
+    end
+    local took_part = threds.takes_part(self.state, self.source)
+    self:remember(m)
+    if m.outcome == "partial" then
+      self:join(self.source)
+      self:write_log("partial", from, from)
+      return first
+    end
+    local feed, to = self:carry_out(m.directives)
+    self:echo(took_part)
+    self:join(self.source)
+    self:write_log("matched", from, to)
+    if not feed then return first end
+    self:take(feed)
+  end
+  self:fail("transition", ("more than %d transitions in one step: a loop of forwards"):format(TRANSITION_LIMIT))
+end
+
+---The reaction's time is over.
+function step:expire()
+  local from = self.state.reaction
+  local expiry = self:reaction().expiry
+  local feed, to = self:transition(expiry.transition or NEXT)
+  self:write_log("expired", from, to)
+  if feed and self.state.status == "active" then
+    self:take(feed)
+    self:apply()
+  end
+end
+
+-- Commit ------------------------------------------------------------------------------------------------------------
+
+---The changeset of this step.
+function step:changes(outcome, delivery)
+  local s = self.state
+  return {
+    delivery = delivery, outcome = outcome,
+    rec = { log = json.array(self.log), reads = self.reads },
+    state = threds.encode(s), pattern = s.pattern, version = s.version, reaction = s.reaction, status = s.status,
+    started = s.started, reacted = s.reacted, due = self.due, members = self.joined, events = self.events,
+    messages = self.messages, ended = s.status == "terminated" or nil,
+  }
+end
+
+return step
