@@ -14,7 +14,8 @@ local messages = {}
 
 -- A start that maxInstances or the interval refuses, or whose thred exists.
 local function refused(self, delivery, pattern, why, id)
-  self.log.info("start refused", { pattern = pattern.id, reason = why, event_id = delivery.doc and delivery.doc.id, thred_id = id })
+  self.log.info("start refused", {
+    pattern = pattern.id, reason = why, event_id = delivery.doc and delivery.doc.id, thred_id = id })
   self.queue:settle(delivery, { outcome = "refused", rec = { pattern = pattern.id, refused = why, thred = id,
     log = { { outcome = "refused" } } } }, self:after(delivery, "refused", nil))
 end
