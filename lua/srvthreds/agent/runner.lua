@@ -1,0 +1,195 @@
+-- SPDX-License-Identifier: MIT
+-- Runs agents: takes the messages of their queue, calls what the file declares, sends the answer. Unlike a pattern an
+-- agent may wait. Its sends and "this message is handled" are one commit, and their ids derive from the message, so that
+-- handling it again after a crash repeats nothing.
+
+local json = require "core.json"
+local runtime = require "core.runtime"
+local script = require "core.script"
+local logs = require "core.log"
+local accept = require "srvthreds.session.accept"
+local codes = require "srvthreds.engine.codes"
+local durations = require "srvthreds.durations"
+local events = require "srvthreds.engine.event"
+local ids = require "srvthreds.engine.ids"
+
+local runner = {}
+runner.__index = runner
+
+local LIMITS = { cpu = 2000, wall = 300000, memory = 64 << 20 }
+
+---@param options table { store, queue, directory, log? }
+function runner.new(options)
+  return setmetatable({
+    store = options.store, queue = options.queue, directory = options.directory, key = options.store:key(),
+    log = logs.logger { module = "agent" }, agents = {},
+  }, runner)
+end
+
+-- What an agent's script sees beside the whitelist.
+local function environment(node)
+  local loaded = { ["srvthreds.agent"] = script.trusted and require "srvthreds.agent" }
+  return script.environment {
+    sleep = function(duration) runtime.sleep(durations.ms(duration)) end,
+    now = runtime.now,
+    config = node.config,
+    require = function(name)
+      return loaded[name] or error(("there is no module %q for agents: srvthreds.agent is"):format(tostring(name)), 2)
+    end,
+  }
+end
+
+---Compiles an agent's file. Returns its declaration, or nil and what is wrong.
+function runner.load(node, source, file)
+  local fn, e = script.load(source, "@" .. file, environment(node))
+  if not fn then return nil, e end
+  local ok, spec = script.call({ now = runtime.now(), seed = 1, log = {} }, LIMITS, fn)
+  if not ok then return nil, spec.message end
+  if type(spec) ~= "table" or not spec.type then
+    return nil, file .. ": an agent's file returns agent.agent \"TYPE\" { … }"
+  end
+  return spec
+end
+
+local function context(node)
+  return { now = runtime.now(), seed = math.random(1 << 40), log = setmetatable({}, {
+    __newindex = function(_, _, line) node.log.info(tostring(line)) end,
+  }) }
+end
+
+-- A script function; an error becomes an error table with the agent's name.
+local function call(node, fn, ...)
+  local ok, v = script.call(context(node), node.spec.limits or LIMITS, fn, ...)
+  if ok then return v end
+  error(codes.error(type(v.value) == "table" and v.value.code or codes.task, type(v.value) == "table" and v.value.message or v.message,
+    { file = v.file, line = v.line }), 0)
+end
+
+local function run_tasks(node, event, tasks)
+  local results = {}
+  for i, task in ipairs(tasks) do
+    local fn = (node.spec.tasks or {})[task.name or ""]
+    if not fn then
+      error(codes.error(codes.task, ("task %d: agent %s has no task %q"):format(i, node.id, tostring(task.name))), 0)
+    end
+    local v = call(node, fn, task, event)
+    results[i] = v == nil and json.null or json.copy(v)
+  end
+  if #results == 1 then return results[1] end
+  return { result = json.array(results) }
+end
+
+local function answer(node, event, position, content)
+  return {
+    id = ids.answer(node.runner.key, node.id, event.id, position), type = node.spec.type, time = runtime.now(),
+    re = event.id, thredId = event.thredId, causedBy = event.id, source = { id = node.id, name = node.spec.name },
+    data = { title = node.id .. " Result", content = content },
+  }
+end
+
+local function to_accept(doc, at)
+  return { doc = doc, source = doc.source.id, id = doc.id, thred = doc.thredId, at = at, content = accept.content_of(doc) }
+end
+
+-- A message for this agent: what it answers, as one commit with "handled".
+local function handle(node, delivery)
+  local event = events.doc(json.bytes(delivery.doc))
+  local content
+  local ok, e = pcall(function()
+    local c = event.content
+    local tasks = c and c.tasks
+    if tasks then
+      content = { values = run_tasks(node, event, tasks) }
+    elseif node.spec.on_event then
+      local v = call(node, node.spec.on_event, event)
+      content = v ~= nil and { values = json.copy(v) } or nil
+    end
+  end)
+  if not ok then
+    local err = codes.of(e)
+    node.log.warn("agent failed", { event_id = event.id, err_code = err.code, err = err.message })
+    content = { error = { code = err.code, message = err.message } }
+  end
+  local accepts = {}
+  if content then
+    local encoded, doc = pcall(function() return events.doc(json.encode(answer(node, event, 1, content))) end)
+    if not encoded then
+      doc = events.doc(json.encode(answer(node, event, 1, { error = { code = codes.task, message = tostring(doc) } })))
+    end
+    accepts[1] = to_accept(doc, runtime.now())
+  end
+  node.runner.queue:settle(delivery, { outcome = "matched", rec = { agent = node.id }, accepts = accepts })
+end
+
+-- What an agent sends by itself, not in answer to a message.
+local function send(node, fields)
+  local event = json.copy(fields)
+  if event.values ~= nil then
+    event.data = event.data or {}
+    event.data.content = event.data.content or {}
+    event.data.content.values, event.values = event.values, nil
+  end
+  local doc = accept.prepare(event, { id = node.id, name = node.spec.name }, runtime.now())
+  accept.queue(node.runner.queue, doc, nil)
+  return doc.id
+end
+
+local function start_timer(node)
+  local every = node.spec.every
+  if not every then return end
+  local interval = durations.ms(every[1])
+  local due = runtime.now() + durations.ms(every.first or every[1])
+  local function fire()
+    if node.stopped then return end
+    local ok, e = pcall(call, node, node.spec.every[2], node.face)
+    if not ok then node.log.warn("agent failed", { err = codes.of(e).message }) end
+    due = math.max(due + interval, runtime.now())
+    node.timer:start(due)
+  end
+  node.timer = runtime.timer(fire)
+  node.timer:start(due)
+end
+
+local function use(node, spec)
+  node.spec = spec
+  if node.timer then node.timer:stop() end
+  node.runner.directory:register { id = node.id, type = spec.type, address = spec.address }
+  start_timer(node)
+end
+
+---Starts an agent from its file.
+---@param options table { id, file, source, config }
+function runner:start(options)
+  local node = { runner = self, id = options.id, config = options.config or {}, file = options.file,
+    log = logs.logger { module = "agent", instance = options.id } }
+  node.face = { send = function(_, fields) return send(node, fields) end, config = node.config, id = node.id }
+  local spec, e = runner.load(node, options.source, options.file)
+  if not spec then error(codes.error(codes.server, ("agent %s can't start: %s"):format(options.id, e)), 0) end
+  self.agents[options.id] = node
+  use(node, spec)
+  self.queue:consume(node.id, function(delivery) handle(node, delivery) end)
+end
+
+---A changed file: compiled first; a bad one changes nothing.
+---@return boolean|nil ok, string? what is wrong
+function runner:reload(file, source)
+  local found = false
+  for _, node in pairs(self.agents) do
+    if node.file == file then
+      local spec, e = runner.load(node, source, file)
+      if not spec then return nil, e end
+      use(node, spec)
+      found = true
+    end
+  end
+  return found
+end
+
+function runner:stop()
+  for _, node in pairs(self.agents) do
+    node.stopped = true
+    if node.timer then node.timer:stop() end
+  end
+end
+
+return runner

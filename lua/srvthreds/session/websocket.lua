@@ -1,0 +1,168 @@
+-- SPDX-License-Identifier: MIT
+-- The plain protocol of /ws, subprotocol srvthreds.v1: JSON frames, one key each (the agents page).
+--
+--   opened --token--> replaying (what came after lastSeen or the cursor) --> live
+-- What is pushed while a session replays waits behind it.
+
+local json = require "core.json"
+local runtime = require "core.runtime"
+local logs = require "core.log"
+local codes = require "srvthreds.engine.codes"
+local accept = require "srvthreds.session.accept"
+
+local LOGIN_MS = 10000
+local REPLAY_PAGE = 500
+
+local session = {}
+session.__index = session
+
+local websocket = { protocol = "srvthreds.v1" }
+
+local function send(self, frame) self.ws:send(json.encode(frame)) end
+
+local function send_error(self, raised, id)
+  local e = codes.of(raised)
+  send(self, { error = { code = e.code, message = e.message, id = id } })
+end
+
+function session:push(event_id, bytes)
+  if self.waiting then
+    self.waiting[#self.waiting + 1] = { id = event_id, bytes = bytes }
+    return
+  end
+  self.ws:send('{"event":' .. bytes .. "}")
+end
+
+-- Everything after the last seen event, in order, then what was pushed meanwhile and wasn't in it.
+local function replay(self, last_seen)
+  local store, sent = self.agent.store, {}
+  local after = last_seen
+  while after do
+    local page, gone = store:inbox(self.participant, after, REPLAY_PAGE)
+    if not page then
+      send_error(self, codes.error(codes.not_found, gone == "gone"
+        and "what came after lastSeen isn't kept any more: load it with getEvents" or "lastSeen is no event of your inbox"), last_seen)
+      break
+    end
+    for _, item in ipairs(page) do
+      self.ws:send('{"event":' .. item.body .. "}")
+      sent[item.id] = true
+    end
+    after = #page > 0 and page[#page].id or nil
+  end
+  local waiting = self.waiting
+  self.waiting = nil
+  for _, item in ipairs(waiting) do
+    if not sent[item.id] then self:push(item.id, item.bytes) end
+  end
+end
+
+local function login(self, frame)
+  local who = self.who or self.agent.auth:check(frame.token)
+  if not who then
+    send_error(self, codes.error(codes.unauthorized, "this token isn't valid: log in, or on a development server use a participant's id"))
+    return self.ws:close(4401, "unauthorized")
+  end
+  self.participant, self.roles = who.id, who.roles
+  self.login_timer:stop()
+  self.waiting = {}
+  self.agent.registry:add(self)
+  send(self, { hello = { participantId = who.id, sessionId = self.id, version = self.agent.version } })
+  local last_seen = frame.lastSeen
+  if last_seen == nil or last_seen == json.null then last_seen = self.agent.store:cursor(who.id) end
+  replay(self, last_seen)
+end
+
+local function on_event(self, event)
+  local id = type(event) == "table" and type(event.id) == "string" and event.id or nil
+  local ok, e = pcall(function()
+    local doc = accept.prepare(event, { id = self.participant }, runtime.now())
+    id = doc.id
+    local function answer(err)
+      if err then return send_error(self, err, id) end
+      send(self, { accepted = { id = id } })
+    end
+    if accept.queue(self.agent.queue, doc, answer) == "duplicate" then answer() end
+  end)
+  if not ok then
+    self.agent.refused:add()
+    send_error(self, e, id)
+  end
+end
+
+local function on_frame(self, bytes)
+  local ok, frame = pcall(json.decode, bytes, self.agent.limits)
+  if not ok then return send_error(self, frame) end
+  if json.kind(frame) ~= "object" then return send_error(self, codes.error(codes.client, "a frame is an object with one key")) end
+  if not self.participant then
+    if frame.token == nil and not self.who then
+      return send_error(self, codes.error(codes.unauthorized, 'the first frame is {"token": "…", "lastSeen"?: id}'))
+    end
+    login(self, frame)
+    if frame.token ~= nil then return end
+  end
+  if frame.event ~= nil then return on_event(self, frame.event) end
+  if frame.seen ~= nil then
+    if type(frame.seen) ~= "string" or not self.agent.store:seen(self.participant, frame.seen) then
+      send_error(self, codes.error(codes.not_found, "seen is the id of an event of your inbox"))
+    end
+    return
+  end
+  send_error(self, codes.error(codes.client, 'a frame has one of the keys event, seen; the first one has token'))
+end
+
+-- Frames of one session are handled one after another, also while one waits.
+local function on_message(self, bytes)
+  local backlog = self.backlog
+  backlog[#backlog + 1] = bytes
+  if self.busy then
+    if #backlog >= 16 and not self.paused then
+      self.paused = true
+      self.ws:pause()
+    end
+    return
+  end
+  self.busy = true
+  local i = 1
+  while self.backlog[i] and not self.closed do
+    local ok, e = pcall(on_frame, self, self.backlog[i])
+    if not ok then self.agent.log.error("frame failed", { err = tostring(e) }) end
+    i = i + 1
+    if i > 64 then
+      self.backlog = table.move(self.backlog, i, #self.backlog, 1, {})
+      i = 1
+    end
+  end
+  self.backlog, self.busy = {}, false
+  if self.paused and not self.closed then
+    self.paused = false
+    self.ws:resume()
+  end
+end
+
+---The handlers that core.net's listener takes for the path /ws.
+---@param agent table { store, queue, auth, registry, limits, version, refused, log, wait }
+function websocket.handlers(agent)
+  agent.log = agent.log or logs.logger { module = "session" }
+  return {
+    protocol = websocket.protocol,
+    on_open = function(ws, req)
+      local self = setmetatable({ ws = ws, agent = agent, backlog = {}, id = accept.new_id():sub(1, 16) }, session)
+      ws.data = self
+      self.who = agent.auth:check(agent.auth.bearer(req))
+      self.login_timer = runtime.timer(function()
+        if not self.participant and not self.closed then ws:close(4408, "no login in time") end
+      end)
+      self.login_timer:start(runtime.now() + LOGIN_MS)
+    end,
+    on_message = function(ws, bytes) on_message(ws.data, bytes) end,
+    on_close = function(ws)
+      local self = ws.data
+      self.closed = true
+      self.login_timer:stop()
+      if self.participant then agent.registry:remove(self) end
+    end,
+  }
+end
+
+return websocket
