@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#include <signal.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+int main(int argc, char **argv)
+{
+	struct error e = {0};
+	char lua_root[4096];
+	signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of that write, not the end of everybody */
+	if (cli_lua_root(lua_root, sizeof lua_root, &e)) {
+		fprintf(stderr, "srvthreds: %s\n", e.message);
+		return 1;
+	}
+	return cli_run(lua_root, argc, argv);
+}
