@@ -103,19 +103,21 @@ local function change_at(self, key, pattern, change)
   end
 end
 
----Adds a pattern. One of the same id is replaced.
-function Index:add(pattern)
-  self:remove(pattern.id)
-  local keys = index.keys_of(pattern.reactions[1].condition)
+---Adds a pattern, or anything with an id. One of the same id is replaced.
+---@param pattern table
+---@param condition table? what an event must match; by default the pattern's first
+function Index:add(pattern, condition)
+  self:remove(pattern)
+  local keys = index.keys_of(condition or pattern.reactions[1].condition)
   for _, key in ipairs(keys) do change_at(self, key, pattern, with) end
   self.keys[pattern.id] = { pattern = pattern, keys = keys }
   self.count = self.count + 1
 end
 
----Takes a pattern out; false when it isn't there.
----@param id string
+---Takes out what has the id of `pattern`; false when nothing has.
 ---@return boolean
-function Index:remove(id)
+function Index:remove(pattern)
+  local id = pattern.id
   local entry = self.keys[id]
   if not entry then return false end
   for _, key in ipairs(entry.keys) do change_at(self, key, entry.pattern, without) end

@@ -23,14 +23,14 @@ local pattern = {
   host = {},
 
   ---load(source, file, options) → pattern or nil, problems, required modules
-  load = require "srvthreds.pattern.load",
+  load = require "srvthreds.pattern.load".load,
   ---A problem as text for people.
   format = report.format,
   ---`srvthreds explain CODE`.
   explain_code = codes.explain,
   codes = codes.list,
 
-  match_where = where.match,
+  match_where = where.match_item,
   compile_where = where.compile,
   explain = where.explain,
   describe = where.describe,

@@ -6,6 +6,8 @@ local nodes = require "srvthreds.pattern.nodes"
 local report = require "srvthreds.pattern.report"
 local script = require "core.script"
 
+local load = {}
+
 local load_limits = { cpu = 500, wall = 5000, memory = 64 * 1048576 }
 
 local function message_of(err)
@@ -72,6 +74,14 @@ end
 
 local new_environment, run
 
+local function find_module(modules, name)
+  if type(modules) == "function" then return modules(name) end
+  local wanted = "/" .. name:gsub("%.", "/") .. ".lua"
+  for _, path in ipairs(modules and names.sorted(modules) or {}) do
+    if ("/" .. path):sub(-#wanted) == wanted then return modules[path], path end
+  end
+end
+
 -- What `require` gives the files of one load: the pattern module, and modules by their source, once each.
 local function require_in(state)
   return function(name)
@@ -82,7 +92,7 @@ local function require_in(state)
       return module.value
     end
     local source, file
-    if type(name) == "string" and state.options.modules then source, file = state.options.modules(name) end
+    if type(name) == "string" then source, file = find_module(state.options.modules, name) end
     if source then
       module = { loading = true }
       state.modules[name] = module
@@ -164,12 +174,13 @@ end
 ---Loads a pattern from its source. To be called in a task: the file runs as a script.
 ---@param source string
 ---@param file string its name, for messages
----@param options { modules: (fun(name: string): string?, string?)?, require: (fun(name: string): any)?, host: table?,
----  version: string?, limits: table? }? modules: source and file of a module by name; require: anything else by name
+---@param options { modules: table<string, string>|(fun(name: string): string?, string?)?, require: (fun(name: string):
+---  any)?, host: table?, version: string?, limits: table? }? modules: path -> source ("lib.geo" is the path that ends in
+---  lib/geo.lua), or a function that gives source and path by name; require: anything else by name
 ---@return table? pattern in the model's form (docs/decisions/pattern-model.md), or nil if there are mistakes
 ---@return srvthreds.pattern.Problem[] problems mistakes and warnings, by place
 ---@return string[] required names of the modules it used, in order
-return function(source, file, options)
+function load.load(source, file, options)
   options = options or {}
   local sources = { [file] = source }
   local state = { report = report.new(sources, file), sources = sources, options = options, modules = {}, required = {},
@@ -184,3 +195,5 @@ return function(source, file, options)
   pattern.version = options.version
   return build.finish(pattern), problems, state.required
 end
+
+return load

@@ -12,16 +12,14 @@ function shape.of(condition)
   return ("%s(%s)"):format(condition.kind, table.concat(parts, ","))
 end
 
----Can a thred that waits in `reaction_name` of `from` go on in `to`?
----@param from table pattern
----@param to table pattern
----@return boolean, string? why not
-function shape.same(from, to, reaction_name)
-  local old, new = from.by_name[reaction_name], to.by_name[reaction_name]
-  if not new then return false, ('the reaction "%s" is gone'):format(reaction_name) end
-  local before, after = from.reactions[old].shape, to.reactions[new].shape
-  if before == after then return true end
-  return false, ('the condition of "%s" was %s and is %s'):format(reaction_name, before, after)
+---Can a thred that waits in the reaction `from` go on in `to`, which has its name in another version?
+---@param from table reaction
+---@param to table? reaction; nil when it is gone
+---@return boolean, string? why not, for people
+function shape.same(from, to)
+  if not to then return false, ('the reaction "%s" is gone'):format(from.name) end
+  if from.shape == to.shape then return true end
+  return false, ('the condition of "%s" was %s and is %s'):format(from.name, from.shape, to.shape)
 end
 
 return shape

@@ -5,7 +5,7 @@ local regex = require "core.regex"
 local sources = {}
 
 ---@class srvthreds.pattern.Lookups
----@field is_member fun(group: string, id: string): boolean group with its $
+---@field is_member fun(group: string, id: string): boolean group without its $
 ---@field has_role fun(id: string, role: string): boolean
 
 -- One list of sources, sorted by kind: ids by name, groups, compiled regexes.
@@ -13,7 +13,7 @@ local function prepare(list)
   local ids, groups, regexes = {}, {}, {}
   for _, source in ipairs(list) do
     local first, text = source:sub(1, 1), source:match("^/(.*)/$")
-    if first == "$" then groups[#groups + 1] = source
+    if first == "$" then groups[#groups + 1] = source:sub(2)
     elseif text then regexes[#regexes + 1] = regex.compile(text, { caseless = true })
     else ids[source] = true end
   end

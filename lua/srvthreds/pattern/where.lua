@@ -106,14 +106,14 @@ local function compile_item(item)
   return compile_path(item, or_elements(tests[op](item.value, item)))
 end
 
--- Compiled on first use and kept as long as the item lives.
+-- Items and lists of them, compiled on first use and kept as long as they live.
 local compiled = setmetatable({}, { __mode = "k" })
 
 ---Does the event fulfil one declared condition?
 ---@param item table of C.where
 ---@param event any a doc or a plain table (with is_response_for when the item is an answer_to)
 ---@return boolean
-function where.match(item, event)
+function where.match_item(item, event)
   local fn = compiled[item]
   if not fn then
     fn = compile_item(item)
@@ -140,6 +140,18 @@ function where.compile(items)
     end
     return true
   end
+end
+
+---Does the event fulfil all declared conditions of a filter?
+---@param items table[] C.where
+---@return boolean
+function where.match(items, event)
+  local fn = compiled[items]
+  if not fn then
+    fn = where.compile(items)
+    compiled[items] = fn
+  end
+  return fn(event)
 end
 
 local function show(value)
@@ -196,7 +208,7 @@ end
 ---Why the event doesn't fulfil one declared condition: nil when it does.
 ---@return { field: string, expected: string, found: string }?
 function where.explain_item(item, event)
-  if where.match(item, event) then return nil end
+  if where.match_item(item, event) then return nil end
   local found, missing = values_at(event, item.path)
   local text = #found > 0 and show_list(found) or ("absent (the event has no %s)"):format(missing)
   return { field = item.text, expected = expected[item.op](item.value), found = text }
