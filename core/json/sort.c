@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "json/part.h"
+
+struct sorter {
+	struct scan *scan;
+	const struct json_tree *tree;
+	const struct json_node *from;
+	struct json_node *to;
+	uint32_t *order, used, out;
+};
+
+static int compare_keys(const void *a, const void *b, void *tree)
+{
+	return json_compare(tree, *(const uint32_t *)a, *(const uint32_t *)b);
+}
+
+static void sort_keys(const struct json_tree *tree, uint32_t *keys, uint32_t count)
+{
+	if (count > 24) {
+		qsort_r(keys, count, sizeof *keys, compare_keys, (void *)(uintptr_t)tree);
+		return;
+	}
+	for (uint32_t i = 1; i < count; i++) {
+		uint32_t key = keys[i], at = i;
+		for (; at > 0 && json_compare(tree, keys[at - 1], key) > 0; at--)
+			keys[at] = keys[at - 1];
+		keys[at] = key;
+	}
+}
+
+static int find_double(struct sorter *s, const uint32_t *keys, uint32_t count)
+{
+	for (uint32_t i = 1; i < count; i++)
+		if (json_compare(s->tree, keys[i - 1], keys[i]) == 0) {
+			uint32_t key = keys[i - 1] > keys[i] ? keys[i - 1] : keys[i];
+			const struct json_node *n = &s->from[key];
+			const unsigned char *at = s->scan->begin + n->start;
+			return scan_refuse(s->scan, at, "the key %.*s comes twice in this object",
+					   n->end - n->start < 80 ? (int)(n->end - n->start) : 80, (const char *)at);
+		}
+	return 0;
+}
+
+static int copy_node(struct sorter *s, uint32_t node);
+
+static int copy_pairs(struct sorter *s, uint32_t node)
+{
+	uint32_t count = s->from[node].count, *keys = s->order + s->used;
+	uint32_t key = node + 1;
+	for (uint32_t i = 0; i < count; i++, key = s->from[key + 1].next)
+		keys[i] = key;
+	if (s->from[node].flags & JSON_UNSORTED) {
+		sort_keys(s->tree, keys, count);
+		if (find_double(s, keys, count))
+			return -1;
+	}
+	s->used += count;
+	int rc = 0;
+	for (uint32_t i = 0; rc == 0 && i < count; i++) {
+		rc = copy_node(s, keys[i]);
+		if (rc == 0)
+			rc = copy_node(s, keys[i] + 1);
+	}
+	s->used -= count;
+	return rc;
+}
+
+/* As deep as the text, which json_parse has limited. */
+static int copy_node(struct sorter *s, uint32_t node)
+{
+	const struct json_node *from = &s->from[node];
+	struct json_node *to = &s->to[s->out++];
+	int rc = 0;
+	*to = *from;
+	to->flags &= JSON_ESCAPED;
+	if (from->kind == JSON_OBJECT) {
+		rc = copy_pairs(s, node);
+	} else if (from->kind == JSON_ARRAY) {
+		for (uint32_t child = node + 1; rc == 0 && child < from->next; child = s->from[child].next)
+			rc = copy_node(s, child);
+	}
+	to->next = s->out;
+	return rc;
+}
+
+static int reserve(struct json_tape *tape)
+{
+	if (tape->spare_cap >= tape->cap)
+		return 0;
+	struct json_node *spare = realloc(tape->spare, tape->cap * sizeof *spare);
+	if (!spare)
+		return -1;
+	tape->spare = spare;
+	uint32_t *order = realloc(tape->order, tape->cap * sizeof *order);
+	if (!order)
+		return -1;
+	tape->order = order;
+	tape->spare_cap = tape->cap;
+	return 0;
+}
+
+int json_sort(struct scan *scan)
+{
+	struct json_tape *tape = scan->tape;
+	if (reserve(tape))
+		return error_set(scan->e, ERROR_SERVER, "no memory for a JSON text of %u bytes", tape->tree.len);
+	struct sorter s = {.scan = scan, .tree = &tape->tree, .from = tape->nodes, .to = tape->spare,
+			   .order = tape->order};
+	if (copy_node(&s, 0))
+		return -1;
+	size_t cap = tape->cap;
+	tape->spare = tape->nodes;
+	tape->nodes = s.to;
+	tape->cap = tape->spare_cap;
+	tape->spare_cap = cap;
+	tape->tree.nodes = tape->nodes;
+	return 0;
+}
