@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every block carries the number of its owner, so that memory is charged exactly and given back to who took it,
+ * whoever frees it. A block keeps its owner when it grows.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "script/private.h"
+#include "script/script.h"
+
+/* Smaller blocks are never refused: the kill mark ends their script at its next instruction. */
+#define REFUSE_FROM ((size_t)64 << 10)
+
+static void owner_release(struct script *s, struct owner *o)
+{
+	s->spare[s->spare_len++] = o;
+}
+
+static void owners_grow(struct script *s)
+{
+	s->owners_cap = s->owners_cap ? s->owners_cap * 2 : 64;
+	s->owners = xrealloc(s->owners, s->owners_cap * sizeof *s->owners);
+	s->spare = xrealloc(s->spare, s->owners_cap * sizeof *s->spare);
+}
+
+struct owner *script_owner_new(struct script *s)
+{
+	struct owner *o;
+	if (s->spare_len) {
+		o = s->spare[--s->spare_len];
+	} else {
+		if (s->owners_len == s->owners_cap)
+			owners_grow(s);
+		o = xmalloc(sizeof *o);
+		s->owners[s->owners_len] = o;
+		o->index = s->owners_len++;
+	}
+	*o = (struct owner){.index = o->index};
+	return o;
+}
+
+void script_owners_init(struct script *s)
+{
+	s->root = s->owner = script_owner_new(s);
+	s->root->blocks = 1; /* its own hold: never released */
+}
+
+void script_owners_free(struct script *s)
+{
+	for (uint32_t i = 0; i < s->owners_len; i++)
+		free(s->owners[i]);
+	free(s->owners);
+	free(s->spare);
+}
+
+/* Over the cap: the hook collects once and then kills. A single block that is larger than what is left is refused,
+ * upon which Lua collects and asks again; a second refusal is the end. */
+static bool refused(struct script *s, struct owner *o, size_t more)
+{
+	struct call *call = s->call;
+	if (!o->cap || o->used + more <= o->cap || !call || call->owner != o) {
+		o->refused = false;
+		return false;
+	}
+	if (more >= REFUSE_FROM && o->used + more > o->cap + o->cap / 8) {
+		if (o->refused)
+			script_kill(call, KILL_MEMORY, "%zu more bytes beside %zu in use, the limit is %zu", more,
+				    o->used, o->cap);
+		o->refused = true;
+		return true;
+	}
+	if (s->running) {
+		o->pressed = true;
+		s->over = 1;
+		script_arm(s->running);
+	}
+	return false;
+}
+
+static inline void charge(struct script *s, struct owner *o, size_t old_size, size_t new_size)
+{
+	o->used += new_size - old_size;
+	s->total += new_size - old_size;
+	if (o->used > o->peak)
+		o->peak = o->used;
+}
+
+static void *grow_new(struct script *s, size_t size)
+{
+	struct owner *o = s->owner;
+	if (o->cap && refused(s, o, size))
+		return NULL;
+	struct block *b = malloc(sizeof *b + size);
+	if (!b)
+		return NULL;
+	*b = (struct block){.owner = o->index};
+	o->blocks++;
+	charge(s, o, 0, size);
+	return b + 1;
+}
+
+static void *resize(struct script *s, struct block *b, size_t old_size, size_t new_size)
+{
+	struct owner *o = s->owners[b->owner];
+	if (new_size > old_size && o->cap && refused(s, o, new_size - old_size))
+		return NULL;
+	struct block *moved = realloc(b, sizeof *b + new_size);
+	if (!moved)
+		return NULL;
+	charge(s, o, old_size, new_size);
+	return moved + 1;
+}
+
+void *script_alloc(void *script, void *p, size_t old_size, size_t new_size)
+{
+	struct script *s = script;
+	if (!p)
+		return new_size ? grow_new(s, new_size) : NULL;
+	struct block *b = (struct block *)p - 1;
+	if (new_size)
+		return resize(s, b, old_size, new_size);
+	struct owner *o = s->owners[b->owner];
+	charge(s, o, old_size, 0);
+	if (--o->blocks == 0)
+		owner_release(s, o);
+	free(b);
+	return NULL;
+}
+
+struct script_memory script_memory(lua_State *L)
+{
+	struct script *s = script_of(L);
+	return (struct script_memory){s->total, s->total - s->root->used, s->owners_len - s->spare_len - 1};
+}

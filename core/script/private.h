@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of script/ share; nobody else includes it.
+ *
+ *   script   one a main lua_State, reached from any thread of it through the allocator's argument
+ *   owner    what one context has used so far; lives as long as a block is charged to it
+ *   call     one script.call that runs or is suspended
+ */
+#ifndef SRVTHREDS_SCRIPT_PRIVATE_H
+#define SRVTHREDS_SCRIPT_PRIVATE_H
+
+#include <lua.h>
+#include <lauxlib.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "runtime/runtime.h"
+
+#define MS               INT64_C(1000000)   /* ns */
+#define SLICE_NS         (2 * MS)
+#define SOLID_NS         (25 * MS)          /* the longest piece where Lua can't yield */
+#define CPU_MS           200
+#define WALL_MS          2000
+#define MEMORY_BYTES     (32 << 20)
+#define STRING_MAX       ((size_t)1 << 20)  /* what our string functions build for a script */
+#define VALUES_MAX       100000             /* values that one function returns to a script */
+#define PCALL_DEPTH_MAX  190
+#define CLOSE_DEPTH_MAX  100
+
+enum script_signal { SIGNAL_NONE, SIGNAL_PREEMPT, SIGNAL_KILL };
+enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_WAIT };
+
+struct owner {
+	uint32_t index;          /* in script->owners */
+	uint32_t blocks;         /* alive; at 0 the owner is free again */
+	size_t used, peak, cap;  /* bytes */
+	int64_t cpu_ns, wall_ns; /* of all calls that ended or wait */
+	int64_t cpu_max, wall_max;
+	const void *limits;      /* address of the limits table they were read from; not dereferenced */
+	uint64_t random[4];
+	bool seeded, pressed, refused;
+	int cycles;              /* collections since it was over its cap */
+};
+
+struct call {
+	struct script *script;
+	struct call *prev;    /* the call in whose trusted function this one was made */
+	lua_State *co;        /* the script's outermost coroutine; anchored in user value 1 */
+	lua_State *from;      /* who called: its frame holds context, limits, call at 1, 2, 3 */
+	lua_State *running;   /* the innermost coroutine of the script */
+	struct owner *owner;
+	int nonyield;         /* callers in the chain of coroutines that can't yield */
+	int trusted;          /* depth of trusted functions that run */
+	int closing;          /* depth of coroutine.close */
+	int64_t started;      /* monotonic ns of the first slice */
+	int64_t slice_start;  /* monotonic ns */
+	volatile int64_t tick_cpu; /* CPU time of the thread at the slice's first tick, 0 = none yet */
+	enum script_kill kill;
+	char why[160];        /* what was exceeded and by how much */
+	char file[200];       /* where, "" = not known */
+	int line;
+};
+
+struct script {
+	lua_State *main;
+	struct runtime *rt;   /* NULL: there are no tasks */
+	struct owner *owner;  /* charged now */
+	struct owner *root;   /* trusted code */
+	struct owner **owners, **spare; /* by index; those free again */
+	uint32_t owners_len, owners_cap, spare_len;
+	size_t total;
+	struct call *call;    /* running now, or NULL */
+	lua_State *volatile running; /* what the timer's signal may interrupt, or NULL */
+	volatile sig_atomic_t due;   /* a tick passed: C functions look at this */
+	volatile sig_atomic_t over;  /* the slice is over: the hook looks at this */
+	volatile sig_atomic_t armed; /* the timer will fire */
+	enum script_signal signal;   /* why a coroutine of a script yielded */
+	timer_t timer;
+	bool has_timer;
+	int pool_len;
+};
+
+/* Before every block. A coroutine's says more about it. */
+struct block {
+	uint32_t owner;
+	uint16_t depth; /* nested pcalls */
+	uint16_t marks; /* of enum mark */
+};
+enum mark {
+	MARK_OUTERMOST = 1, /* of a call */
+	MARK_BUSY = 2,      /* in the chain of a call that runs or is suspended: nobody else may resume it */
+};
+
+static inline struct script *script_of(lua_State *L)
+{
+	void *s;
+	lua_getallocf(L, &s);
+	return s;
+}
+
+static inline struct block *thread_block(lua_State *L)
+{
+	return (struct block *)lua_getextraspace(L) - 1;
+}
+
+static inline int64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* memory.c */
+void *script_alloc(void *script, void *p, size_t old_size, size_t new_size);
+struct owner *script_owner_new(struct script *s);
+void script_owners_init(struct script *s);
+void script_owners_free(struct script *s);
+/* Switches who is charged; gives back the one before. */
+static inline struct owner *script_charge(struct script *s, struct owner *owner)
+{
+	struct owner *before = s->owner;
+	s->owner = owner;
+	return before;
+}
+
+/* slice.c: the meter runs between enter and leave; both follow every resume of a call. */
+void script_enter(struct script *s, struct call *call);
+void script_leave(struct script *s, struct call *call);
+/* Trusted code begins and ends inside a call. */
+void script_trusted_begin(struct script *s, struct call *call);
+void script_trusted_end(struct script *s, struct call *call, lua_State *L);
+/* The innermost coroutine is now `L`. */
+void script_running(struct script *s, struct call *call, lua_State *L);
+void script_timer_free(struct script *s);
+void script_arm(lua_State *L);
+void script_kill(struct call *call, enum script_kill kill, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Ends a killed script: yields for good where that is possible, else raises what no pcall of ours catches. */
+int script_die(lua_State *L);
+/* What a C function that loops calls now and then; raises when the call is over its limits. */
+void script_overdue(lua_State *L, struct script *s);
+static inline void script_tick(lua_State *L, struct script *s)
+{
+	if (__builtin_expect(s->due, 0))
+		script_overdue(L, s);
+}
+/* The metered call that runs, or NULL when trusted code does. */
+static inline struct call *script_metered(const struct script *s)
+{
+	return s->call && !s->call->trusted ? s->call : NULL;
+}
+static inline bool script_killed(const struct script *s)
+{
+	return s->call && s->call->kill != KILL_NONE;
+}
+
+/* failure.c: pushes on L the error table for a script that ended by an error or was killed. */
+void script_failure(lua_State *L, struct call *call, int status);
+/* The first Lua function on the stack of `L`. */
+void script_where(lua_State *L, char *file, size_t size, int *line);
+/* For script.load: the error on top of the stack becomes an error table. */
+void script_syntax_failure(lua_State *L, const char *chunkname);
+
+/* context.c */
+struct owner *script_owner_of(lua_State *L, struct script *s, int context);
+void script_limits(lua_State *L, struct owner *owner, int limits);
+/* Pushes the context's table; raises outside script calls. */
+void script_push_context(lua_State *L, const char *who);
+struct owner *script_context_owner(lua_State *L, const char *who);
+
+/* call.c, trusted.c */
+int script_call(lua_State *L);
+int script_context(lua_State *L);
+int script_used(lua_State *L);
+int script_trusted(lua_State *L);
+
+/* Each pushes a new table with its functions, unfrozen. */
+void script_push_string(lua_State *L);
+void script_push_table(lua_State *L);
+void script_push_math(lua_State *L);
+void script_push_utf8(lua_State *L);
+void script_push_coroutine(lua_State *L);
+void script_push_os(lua_State *L);
+extern const luaL_Reg script_base_functions[], script_pcall_functions[], script_order_functions[];
+
+/* environment.c */
+int script_environment(lua_State *L);
+int script_freeze(lua_State *L);
+void script_environment_open(lua_State *L);
+/* Is the value at `index` one of our read-only tables? Then pushes the table behind it. */
+bool script_frozen_target(lua_State *L, int index);
+
+/* base.c: pushes the text of the value, which has no address in it. */
+const char *script_tostring(lua_State *L, int index, size_t *len);
+/* order.c: pushes a sorted array of the keys of the table; raises for keys without an order. Their number. */
+size_t script_sorted_keys(lua_State *L, int table);
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Slices. A one-shot timer signals the loop thread 2 ms after a script began; its handler arms a count hook on the
+ * running coroutine, which yields. No hook is set otherwise, so that scripts run at full speed. The timer stays armed
+ * from one call to the next; a handler that finds a young slice waits for the rest of it.
+ *
+ * A script over its limits yields and is never resumed, so that nothing of it runs any more. Where it can't yield, every
+ * instruction raises until it can.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "script/private.h"
+#include "script/script.h"
+
+static const char KILLED; /* its address is the error value of a killed script */
+
+static void on_count(lua_State *L, lua_Debug *ar);
+
+void script_arm(lua_State *L)
+{
+	lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
+}
+
+static void timer_start(struct script *s, int64_t ns)
+{
+	struct itimerspec t = {.it_value = {.tv_nsec = ns}};
+	s->armed = 1;
+	timer_settime(s->timer, 0, &t, NULL);
+}
+
+/* In a signal handler: calls only what is allowed there. */
+static void on_tick(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)context;
+	struct script *s = info->si_value.sival_ptr;
+	lua_State *L = s->running;
+	s->armed = 0;
+	if (!L)
+		return;
+	int64_t left = s->call->slice_start + SLICE_NS - clock_ns(CLOCK_MONOTONIC);
+	if (left > SLICE_NS / 8) {
+		timer_start(s, left);
+		return;
+	}
+	if (!s->call->tick_cpu)
+		s->call->tick_cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	s->due = s->over = 1;
+	script_arm(L);
+	timer_start(s, SLICE_NS);
+}
+
+static void timer_open(struct script *s)
+{
+	struct sigaction action = {.sa_sigaction = on_tick, .sa_flags = SA_RESTART | SA_SIGINFO | SA_ONSTACK};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SCRIPT_SIGNAL};
+	event.sigev_value.sival_ptr = s;
+	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	sigemptyset(&action.sa_mask);
+	sigaction(SCRIPT_SIGNAL, &action, NULL);
+	s->has_timer = timer_create(CLOCK_MONOTONIC, &event, &s->timer) == 0;
+}
+
+void script_timer_free(struct script *s)
+{
+	s->running = NULL;
+	if (s->has_timer)
+		timer_delete(s->timer); /* a signal that is pending is handled before this returns */
+}
+
+/* Up to the first tick by the wall, then by the CPU clock, which is dearer but does not count other processes. */
+static int64_t slice_cpu(const struct call *call, int64_t now)
+{
+	if (call->tick_cpu)
+		return SLICE_NS + clock_ns(CLOCK_THREAD_CPUTIME_ID) - call->tick_cpu;
+	int64_t elapsed = now - call->slice_start;
+	return elapsed < SLICE_NS ? elapsed : SLICE_NS;
+}
+
+static void slice_begin(struct script *s, struct call *call)
+{
+	call->tick_cpu = 0;
+	call->slice_start = clock_ns(CLOCK_MONOTONIC);
+	s->due = s->over = 0;
+	s->owner = call->owner;
+	s->running = call->running;
+	if (!s->armed) {
+		if (!s->has_timer)
+			timer_open(s);
+		timer_start(s, SLICE_NS);
+	}
+	if (call->owner->pressed) { /* still to be judged */
+		s->over = 1;
+		script_arm(call->running);
+	}
+}
+
+static void slice_end(struct script *s, struct call *call)
+{
+	s->running = NULL;
+	s->owner = s->root;
+	call->owner->cpu_ns += slice_cpu(call, clock_ns(CLOCK_MONOTONIC));
+}
+
+void script_enter(struct script *s, struct call *call)
+{
+	call->prev = s->call;
+	s->call = call;
+	if (!call->trusted)
+		slice_begin(s, call);
+	if (!call->started)
+		call->started = call->slice_start;
+}
+
+void script_leave(struct script *s, struct call *call)
+{
+	if (!call->trusted)
+		slice_end(s, call);
+	s->call = call->prev;
+	if (s->call && !s->call->trusted) { /* a call made by a function of a script that isn't marked as trusted */
+		s->owner = s->call->owner;
+		s->running = s->call->running;
+	}
+}
+
+void script_trusted_begin(struct script *s, struct call *call)
+{
+	if (call->trusted++ == 0)
+		slice_end(s, call);
+}
+
+void script_trusted_end(struct script *s, struct call *call, lua_State *L)
+{
+	if (--call->trusted == 0) {
+		call->running = L;
+		slice_begin(s, call);
+	}
+}
+
+void script_running(struct script *s, struct call *call, lua_State *L)
+{
+	call->running = L;
+	s->running = L;
+	if (s->over || call->kill)
+		script_arm(L);
+}
+
+void script_kill(struct call *call, enum script_kill kill, const char *format, ...)
+{
+	if (call->kill)
+		return;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(call->why, sizeof call->why, format, args);
+	va_end(args);
+	call->kill = kill;
+	if (call->script->running)
+		script_arm(call->script->running);
+}
+
+static void judge_time(struct call *call)
+{
+	const struct owner *o = call->owner;
+	int64_t now = clock_ns(CLOCK_MONOTONIC), slice = slice_cpu(call, now);
+	int64_t cpu = o->cpu_ns + slice, wall = o->wall_ns + now - call->started;
+	if (cpu > o->cpu_max)
+		script_kill(call, KILL_CPU, "%.1f ms of CPU time, the limit is %.1f ms", (double)cpu / 1e6,
+			    (double)o->cpu_max / 1e6);
+	else if (wall > o->wall_max)
+		script_kill(call, KILL_WALL, "%.1f ms of wall time, the limit is %.1f ms", (double)wall / 1e6,
+			    (double)o->wall_max / 1e6);
+	else if (slice > SOLID_NS)
+		script_kill(call, KILL_CPU, "%.1f ms in one piece, where it can't be interrupted; the limit is %.1f ms",
+			    (double)slice / 1e6, (double)SOLID_NS / 1e6);
+}
+
+/* Collects what is garbage before memory is judged, a bit in each slice; two cycles, since the first may be under way.
+ * True while that goes on. */
+static bool judge_memory(lua_State *L, struct call *call)
+{
+	struct owner *o = call->owner;
+	int64_t until = clock_ns(CLOCK_MONOTONIC) + SLICE_NS;
+	while (o->used > o->cap && o->cycles < 2) {
+		if (clock_ns(CLOCK_MONOTONIC) > until)
+			return true;
+		o->cycles += lua_gc(L, LUA_GCSTEP, 64);
+	}
+	o->pressed = false;
+	o->cycles = 0;
+	if (o->used > o->cap)
+		script_kill(call, KILL_MEMORY, "%zu bytes, the limit is %zu", o->used, o->cap);
+	return false;
+}
+
+/* True if the slice is over but its verdict isn't reached. */
+static bool judge(lua_State *L, struct script *s, struct call *call)
+{
+	s->due = s->over = 0;
+	if (call->kill)
+		return false;
+	bool pending = false;
+	if (call->owner->pressed)
+		pending = judge_memory(L, call);
+	judge_time(call);
+	s->over = pending;
+	return pending;
+}
+
+static void note_where(lua_State *L, struct call *call)
+{
+	if (!call->file[0])
+		script_where(L, call->file, sizeof call->file, &call->line);
+}
+
+static void raise_killed(lua_State *L)
+{
+	lua_pushlightuserdata(L, (void *)&KILLED);
+	lua_error(L);
+}
+
+/* The coroutine may yield, and so may all who resumed it. */
+static bool yieldable(lua_State *L, const struct call *call)
+{
+	return lua_isyieldable(L) && !call->nonyield;
+}
+
+static void on_count(lua_State *L, lua_Debug *ar)
+{
+	(void)ar;
+	struct script *s = script_of(L);
+	struct call *call = script_metered(s);
+	lua_sethook(L, NULL, 0, 0);
+	if (!call || (!call->kill && !s->over))
+		return;
+	bool can_yield = yieldable(L, call);
+	while (judge(L, s, call) && !can_yield)
+		;
+	if (call->kill) {
+		note_where(L, call);
+		script_arm(L);
+		if (!can_yield)
+			raise_killed(L);
+		s->signal = SIGNAL_KILL;
+		lua_yield(L, 0);
+	} else if (can_yield) {
+		s->signal = SIGNAL_PREEMPT;
+		lua_yield(L, 0);
+	}
+}
+
+static int die_again(lua_State *L, int status, lua_KContext ctx)
+{
+	(void)status;
+	(void)ctx;
+	raise_killed(L);
+	return 0;
+}
+
+int script_die(lua_State *L)
+{
+	struct script *s = script_of(L);
+	note_where(L, s->call);
+	if (!yieldable(L, s->call))
+		raise_killed(L);
+	s->signal = SIGNAL_KILL;
+	return lua_yieldk(L, 0, 0, die_again);
+}
+
+void script_overdue(lua_State *L, struct script *s)
+{
+	struct call *call = script_metered(s);
+	sig_atomic_t over = s->over;
+	s->due = 0;
+	if (!call)
+		return;
+	if (!call->kill)
+		judge_time(call);
+	s->over = over;
+	if (call->kill) {
+		note_where(L, call);
+		raise_killed(L); /* in the middle of a C function, which holds nothing that only it can free */
+	}
+}
