@@ -10,10 +10,6 @@
 static int b_type(lua_State *L)
 {
 	luaL_checkany(L, 1);
-	if (type == LUA_TLIGHTUSERDATA && !lua_touserdata(L, index)) {
-		lua_pushliteral(L, "null");
-		return lua_tolstring(L, -1, len);
-	}
 	lua_pushstring(L, script_is_doc(L, 1) ? "table" : luaL_typename(L, 1));
 	return 1;
 }
@@ -34,6 +30,10 @@ const char *script_tostring(lua_State *L, int index, size_t *len)
 		return lua_tolstring(L, -1, len);
 	if (named != LUA_TNIL)
 		lua_pop(L, 1);
+	if (type == LUA_TLIGHTUSERDATA && !lua_touserdata(L, index)) {
+		lua_pushliteral(L, "null");
+		return lua_tolstring(L, -1, len);
+	}
 	if (type == LUA_TLIGHTUSERDATA && !lua_touserdata(L, index)) {
 		lua_pushliteral(L, "null");
 		return lua_tolstring(L, -1, len);

@@ -122,18 +122,15 @@ static bool travels(lua_State *L, struct script *s, struct call *call, bool soli
 static int resume(lua_State *L, lua_State *co, int nargs, int by)
 {
 	struct script *s = script_of(L);
-	struct call *call = script_metered(s);
+	struct call *call = s->call;
 	if (script_killed(s))
 		return script_die(L);
-	if (!call)
-		return luaL_error(L, "a coroutine of a script can only run in a script call");
 	bool solid = !lua_isyieldable(L);
 	int nresults, result;
 	call->nonyield += solid;
 	thread_block(co)->marks |= MARK_BUSY;
 	script_running(s, call, co);
 	int status = lua_resume(co, L, nargs, &nresults);
-	call = s->call;
 	call->nonyield -= solid;
 	if (call->kill) {
 		script_arm(L); /* `running` stays: that is where it was killed */
@@ -164,6 +161,8 @@ static int resume_again(lua_State *L, int status, lua_KContext by)
 static int start(lua_State *L, lua_State *co, int nargs, int by)
 {
 	const char *state = state_of(L, co);
+	if (!script_metered(script_of(L)))
+		return luaL_error(L, "a coroutine of a script can only run in a script call");
 	if (state[0] != 's') {
 		lua_pushfstring(L, state[0] == 'd' ? "cannot resume dead coroutine"
 						   : "cannot resume non-suspended coroutine");

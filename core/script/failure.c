@@ -55,7 +55,7 @@ static bool where_in_message(lua_State *co, const char *message, struct call *ca
 
 static const char *kind_of(const struct call *call, int status, const char *text)
 {
-	static const char *const killed[] = {"error", "cpu", "wall", "memory", "error"};
+	static const char *const killed[] = {"error", "cpu", "wall", "memory", "stack", "error"};
 	if (call->kill)
 		return killed[call->kill];
 	if (status == LUA_ERRMEM)
@@ -86,7 +86,7 @@ static void push_text(lua_State *L)
 
 static void push_killed_text(lua_State *L, const struct call *call)
 {
-	static const char *const what[] = {"", "it used ", "it took ", "it holds ", ""};
+	static const char *const what[] = {"", "it used ", "it took ", "it holds ", "it made ", ""};
 	lua_pushfstring(L, "the script was ended: %s%s", what[call->kill], call->why);
 }
 

@@ -28,9 +28,10 @@
 #define VALUES_MAX       100000             /* values that one function returns to a script */
 #define PCALL_DEPTH_MAX  190
 #define CLOSE_DEPTH_MAX  100
+#define DEPTH_MAX        50000              /* calls in each other; judged when they use up the memory */
 
 enum script_signal { SIGNAL_NONE, SIGNAL_PREEMPT, SIGNAL_KILL };
-enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_WAIT };
+enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_STACK, KILL_WAIT };
 
 struct owner {
 	uint32_t index;          /* in script->owners */

@@ -144,6 +144,8 @@ void script_trusted_end(struct script *s, struct call *call, lua_State *L)
 void script_running(struct script *s, struct call *call, lua_State *L)
 {
 	call->running = L;
+	if (call->trusted)
+		return;
 	s->running = L;
 	if (s->over || call->kill)
 		script_arm(L);
@@ -191,7 +193,12 @@ static bool judge_memory(lua_State *L, struct call *call)
 	}
 	o->pressed = false;
 	o->cycles = 0;
-	if (o->used > o->cap)
+	lua_Debug ar;
+	if (o->used <= o->cap)
+		return false;
+	if (lua_getstack(L, DEPTH_MAX, &ar))
+		script_kill(call, KILL_STACK, "more than %d calls in each other", DEPTH_MAX);
+	else
 		script_kill(call, KILL_MEMORY, "%zu bytes, the limit is %zu", o->used, o->cap);
 	return false;
 }

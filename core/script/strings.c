@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "script/library.h"
 #include "script/private.h"
 void script_push_string(lua_State *L)
