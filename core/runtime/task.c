@@ -204,6 +204,9 @@ void task_check(lua_State *L)
 			   "this call waits, so it needs a task: use it inside core.runtime.spawn(function() ... end)");
 	if (t->state != TASK_RUNNING)
 		luaL_error(L, "a task can wait for one thing at a time");
+	if (!lua_isyieldable(L))
+		luaL_error(L, "this call waits, which can't be done inside a comparator, a replacement of gsub or a "
+			      "metamethod that a library function calls");
 }
 
 struct task_wait task_prepare(lua_State *L, void (*cancel)(void *arg), void *arg)
