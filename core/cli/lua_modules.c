@@ -3,12 +3,15 @@
 #include <lualib.h>
 
 #include "cli/lua_modules.h"
-#include "runtime/task.h"
+#include "script/script.h"
 
 /* A module is one line: core.NAME is opened by luaopen_core_NAME. */
 #define MODULES(X)                                                                                                     \
 	X(runtime)                                                                                                     \
-	X(terminal)
+	X(json)                                                                                                        \
+	X(script)                                                                                                      \
+	X(terminal)                                                                                                    \
+	X(build)
 
 #define X(name) int luaopen_core_##name(lua_State *L);
 MODULES(X)
@@ -38,9 +41,7 @@ static void set_path(lua_State *L, const char *root)
 
 lua_State *modules_state_new(struct runtime *rt, const char *lua_root)
 {
-	lua_State *L = luaL_newstate();
-	luaL_openlibs(L);
-	task_open(rt, L);
+	lua_State *L = script_state_new(rt);
 	preload(L);
 	set_path(L, lua_root);
 	return L;
@@ -48,5 +49,5 @@ lua_State *modules_state_new(struct runtime *rt, const char *lua_root)
 
 void modules_state_free(lua_State *L)
 {
-	lua_close(L);
+	script_state_free(L);
 }
