@@ -30,7 +30,7 @@ local pattern_schema = {
 
 -- Sources: ids, $groups and /regexes/.
 local function sources(ctx, value, place, what)
-  local list = values.texts(ctx, value, place, what)
+  local list, bad = values.texts(ctx, value, place, what), false
   for _, source in ipairs(list or {}) do
     if source:sub(1, 1) == "/" then
       local text = source:match("^/(.+)/$")
@@ -39,11 +39,11 @@ local function sources(ctx, value, place, what)
       if not ok then
         ctx.report:add("bad_regex", place, { message = ("%s: the regular expression can't be read"):format(what),
           found = show(source), hint = type(err) == "table" and err.message or tostring(err) })
-        return nil
+        bad = true
       end
     end
   end
-  return list
+  return not bad and list or nil
 end
 
 local function expiry(ctx, value, place, what)
@@ -62,7 +62,7 @@ local function expiry(ctx, value, place, what)
   if not clean then return nil end
   local t = read.transition or { name = "$next", input = "default", place = place }
   if t.input == "forward" then
-    ctx.report:add("expiry_forward", { file = place.file, line = place.line, key = "input" }, {
+    ctx.report:add("expiry_forward", { file = place.file, line = place.line, key = "input", under = "transition" }, {
       message = 'expiry with input = "forward": there is no event to forward',
       expected = 'input = "default", or input = "local" with local_name' })
   end
@@ -77,7 +77,9 @@ local directive_words = { on_true = true, transform = true, publish = true, tran
 local where_words = { type = true, source = true, re = true, when = true, condition = true }
 
 local function reaction_hint(key)
-  if directive_words[key] then return ("`%s` is a directive: it stands in the table behind the condition"):format(key) end
+  if directive_words[key] then
+    return ("`%s` is a directive: it stands in the table behind the condition"):format(key)
+  end
   if where_words[key] then return "a condition is written p.where { type = \"…\" } or p.filter(function)" end
 end
 
@@ -108,7 +110,8 @@ local function read_condition(ctx, body, place, name)
     ctx.report:add("no_condition", place, { message = name .. " has no condition",
       found = first and show(first.value, first.note) or nil,
       expected = "p.where{…}, p.filter(function), p.all{…} or p.any{…}",
-      hint = first and type(first.value) == "function" and "a function becomes a condition by p.filter(function)" or nil })
+      hint = first and type(first.value) == "function" and "a function becomes a condition by p.filter(function)"
+        or nil })
     return nil
   end
   return conditions.read(ctx, first.note, "", 1, false)
@@ -135,7 +138,8 @@ local function read_reaction(ctx, note, index, pattern_name)
       hint = "a comma is missing between two reactions" })
   end
   if type(note.body) ~= "table" or ctx.notes[note.body] then
-    ctx.report:add("no_body", place, { message = shown .. " has no table", found = show(note.body, ctx.notes[note.body]),
+    ctx.report:add("no_body", place, { message = shown .. " has no table",
+      found = show(note.body, ctx.notes[note.body]),
       expected = 'p.reaction "name" { … }' })
     reaction.unsure = true
     return reaction
@@ -149,13 +153,15 @@ local function read_reaction(ctx, note, index, pattern_name)
 end
 
 -- Entries of the pattern's table that are no reactions.
-local function report_stray(ctx, value, note, place)
+local function report_stray(ctx, value, position, note, place)
   if note and note.kind == "unknown" then return end
   local hint
-  if conditions.is(note) then hint = "a condition stands in a reaction: p.reaction \"name\" { p." .. note.word .. "… }" end
+  if conditions.is(note) then
+    hint = "a condition stands in a reaction: p.reaction \"name\" { p." .. note.word .. "… }"
+  end
   if type(value) == "table" and not note then hint = 'a reaction is written p.reaction "name" { … }' end
   ctx.report:add("wrong_type", { file = note and note.file or place.file, line = note and note.line or place.line }, {
-    message = "an entry of the pattern is no reaction", found = show(value, note), expected = 'p.reaction "name" { … }',
+    message = ("entry %d of the pattern is no reaction"):format(position), found = show(value, note), expected = 'p.reaction "name" { … }',
     hint = hint })
 end
 
@@ -185,7 +191,7 @@ local function read_reactions(ctx, pattern, body, place)
       add_reaction(ctx, pattern, note)
     else
       pattern.unsure = true
-      report_stray(ctx, body[key], note, place)
+      report_stray(ctx, body[key], key, note, place)
     end
   end
   if #positions == 0 then
@@ -213,7 +219,7 @@ end
 ---@param note table
 ---@return table? pattern
 function build.pattern(ctx, note)
-  local place = { file = note.file, line = note.line }
+  local place = { file = note.file, line = note.line, word = "pattern" }
   local name = pattern_name(ctx, note, place)
   if type(note.body) ~= "table" or ctx.notes[note.body] then
     ctx.report:add("no_body", place, { message = "the pattern has no table",

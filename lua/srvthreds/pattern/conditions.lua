@@ -35,8 +35,8 @@ end
 
 local function read_names_of_list(ctx, note)
   for _, key in ipairs(names.sorted(note.operands)) do
-    ctx.report:add("unknown_key", { file = note.file, line = note.line, key = key }, {
-      message = ("p.%s has no key `%s`"):format(note.word, key), expected = "a list of conditions",
+    ctx.report:add("unknown_key", { file = note.file, line = note.line, key = key, under = note.word }, {
+      message = ("unknown key `%s` in p.%s"):format(key, note.word), expected = "a list of conditions",
       hint = ("directives follow in a table of their own: p.%s { … } { %s = … }"):format(note.word, key) })
   end
 end
@@ -74,7 +74,7 @@ end
 local function check_under_all(ctx, note, into)
   for _, key in ipairs { "publish", "spawn", "transform", "transition" } do
     if into[key] or into.broken[key] then
-      ctx.report:add("operand_directive", { file = note.file, line = note.line, key = key }, {
+      ctx.report:add("operand_directive", { file = note.file, line = note.line, key = key, under = "directives" }, {
         message = ("`%s` on an operand of p.all"):format(key), expected = "on_true, or no directives",
         hint = "put it into the table behind p.all{…}: it happens when everything has come" })
     end

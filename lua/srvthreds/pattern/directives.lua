@@ -15,8 +15,9 @@ local function check_local(ctx, into, place, what)
     ctx.report:add("local_name", place, { message = ('%s with input = "local" needs local_name'):format(what),
       expected = 'local_name = "NAME of the local that holds the event"' })
   elseif into.local_name and into.input ~= "local" then
-    ctx.report:add("local_name", { file = place.file, line = place.line, key = "local_name" }, {
-      message = ('%s has local_name without input = "local"'):format(what), hint = 'add input = "local", or leave it out' })
+    ctx.report:add("local_name", { file = place.file, line = place.line, key = "local_name", under = place.key }, {
+      message = ('%s has local_name without input = "local"'):format(what),
+      hint = 'add input = "local", or leave it out' })
   end
 end
 
@@ -33,7 +34,8 @@ function directives.transition(ctx, value, place, what)
     return values.wrong(ctx, value, place, what, "a reaction's name or { name=, input=, local_name= }")
   end
   local read = values.fields(ctx, value, transition_schema, place, { what = what, prefix = what .. "." })
-  local t = { name = read.name or "$next", input = read.input or "default", local_name = read.local_name, place = place }
+  local t = { name = read.name or "$next", input = read.input or "default", local_name = read.local_name,
+    place = place }
   if value.name ~= nil and not read.name then return nil end
   if value.input == nil or read.input then check_local(ctx, t, place, what) end
   return t
@@ -51,7 +53,9 @@ local function addressee(ctx, value, place, what, depth)
     return false
   end
   local clean = true
-  for i, item in ipairs(value) do clean = addressee(ctx, item, place, ("%s[%d]"):format(what, i), depth + 1) and clean end
+  for i, item in ipairs(value) do
+    clean = addressee(ctx, item, place, ("%s[%d]"):format(what, i), depth + 1) and clean
+  end
   return clean
 end
 
@@ -113,14 +117,15 @@ local spawn_schema = {
 local function spawn(ctx, value, place)
   if type(value) == "string" then value = { names = value } end
   if type(value) ~= "table" or ctx.notes[value] then
-    return values.wrong(ctx, value, place, "spawn", "a pattern's id or { names=, input=, type=, local_name=, context= }")
+    return values.wrong(ctx, value, place, "spawn",
+      "a pattern's id or { names=, input=, type=, local_name=, context= }")
   end
   local listed = {}
   for i, item in ipairs(value) do listed[i] = item end
   local read, clean = values.fields(ctx, value, spawn_schema, place,
     { what = "spawn", prefix = "spawn.", positions = #listed > 0 and value.names == nil })
   local list = read.names
-  if value.names == nil then
+  if value.names == nil and (clean or #listed > 0) then
     list = values.texts(ctx, #listed > 0 and listed or nil, place, "spawn.names")
   end
   if not list or not clean then return nil end
@@ -142,13 +147,16 @@ local reaction_words = { expiry = true, allowed_sources = true, allowed_roles = 
 local where_words = { type = true, source = true, re = true, when = true }
 
 local function hint_for(word)
-  return function(key)
-    if type(key) == "number" then return "a condition is followed by one table of directives, written { name = value }" end
+  return function(key, nearest)
+    if type(key) == "number" then
+      return "a condition is followed by one table of directives, written { name = value }"
+    end
     if reaction_words[key] then return ("`%s` belongs into the reaction, beside the condition"):format(key) end
     if where_words[key] or key:find("^values%.") or key:find("^data%.") then
-      return ("this table is the directives of the p.%s before it; is a comma missing between two conditions?"):format(word)
+      return ("this table is the directives of the p.%s before it; is a comma missing between two conditions?")
+        :format(word)
     end
-    return "the table behind a condition is its directives"
+    return not nearest and "the table behind a condition is its directives" or nil
   end
 end
 
@@ -164,13 +172,14 @@ function directives.read(ctx, note, into)
   if value == nil then return end
   local other = ctx.notes[value]
   if other or type(value) ~= "table" then
-    ctx.report:add("wrong_type", place, { message = ("what follows p.%s must be a table of directives"):format(note.word),
+    ctx.report:add("wrong_type", place, {
+      message = ("what follows p.%s must be a table of directives"):format(note.word),
       found = show(value, other), expected = "{ " .. names.join(names.sorted(schema), "and") .. " }",
       hint = other and "is a comma missing between two conditions?" or nil })
     return
   end
   local read = values.fields(ctx, value, schema, place, { what = ("the directives of p.%s"):format(note.word),
-    hint = hint_for(note.word) })
+    under = "directives", hint = hint_for(note.word) })
   for key, directive in pairs(read) do into[key] = directive end
   for key in next, value do
     if type(key) == "string" and read[key] == nil then into.broken[key] = true end

@@ -24,6 +24,7 @@ local function path_of(text)
 end
 
 local function field_hint(text)
+  if text:find("^values%.") or text:find("^data%.") then return "a part of its path is empty" end
   if text:find("^event%.") then return "fields are named without `event.`" end
   if text:find("^content%.") then return ('write ["data.%s"]'):format(text) end
   if text == "filter" or text == "condition" then return "a function for the rest of the event is `when`" end
@@ -68,7 +69,8 @@ local function number(ctx, note, place, what)
   local value = note.value
   if math.type(value) and value == value then return value end
   return bad(ctx, place, ("p.%s compares numbers"):format(note.word), show(value, ctx.notes[value]),
-    ("p.%s(number)"):format(note.word), type(value) == "string" and what .. ' in an event is a number or a text; "1" is not 1'
+    ("p.%s(number)"):format(note.word),
+    type(value) == "string" and what .. ' in an event is a number or a text; "1" is not 1'
     or nil)
 end
 check.at_least, check.at_most, check.above, check.below = number, number, number, number
@@ -172,7 +174,7 @@ function fields.read(ctx, note, into)
   end
   into.where = {}
   for _, key in ipairs(names.sorted(value)) do
-    local at = { file = note.file, line = note.line, key = key }
+    local at = { file = note.file, line = note.line, key = key, under = "where" }
     if key == "when" then
       into.test = values.fn(ctx, value.when, at, "when")
     else

@@ -27,7 +27,7 @@ local function check_name(ctx, pattern, t, where)
   if not t or built_in[t.name] or pattern.by_name[t.name] then return end
   local known = names.sorted(pattern.by_name)
   for _, name in ipairs(built_in_names) do known[#known + 1] = name end
-  ctx.report:add("unknown_reaction", { file = t.place.file, line = t.place.line, key = t.place.key, word = t.name }, {
+  ctx.report:add("unknown_reaction", { file = t.place.file, line = t.place.line, key = t.place.key, under = t.place.under, word = t.name }, {
     message = ("%s leads to a reaction that doesn't exist"):format(where), found = show(t.name),
     expected = #known <= 20 and names.join(known) or "a reaction's name", nearest = names.nearest(t.name, known) })
 end
@@ -45,6 +45,7 @@ local function targets(pattern, index)
   local function add(t)
     local to = target(pattern, index, t)
     if to then list[#list + 1] = to end
+    if t and not built_in[t.name] and not to then unsure = true end
   end
   if reaction.condition then
     each_match(reaction.condition, {}, function(_, effective)
@@ -76,7 +77,8 @@ local function check_reachable(ctx, pattern)
       local before = pattern.reactions[index - 1]
       ctx.report:add("unreachable", { file = reaction.file, line = reaction.line, word = reaction.name }, {
         message = ('no thred can reach the reaction "%s"'):format(reaction.name),
-        hint = ('a transition or an expiry must lead to it; "%s" before it doesn\'t go on by $next'):format(before.name) })
+        hint = ('a transition or an expiry must lead to it; "%s" before it doesn\'t go on by $next')
+          :format(before.name) })
     end
   end
 end
@@ -87,12 +89,12 @@ local function check_sending(ctx, reaction)
     if publish and not transform then
       local owner = publish.owner
       local at = leaf ~= owner and (" when the p.%s of line %s matches"):format(leaf.word, leaf.line or "?") or ""
-      ctx.report:add("publish_alone", { file = owner.file, line = owner.line, key = "publish" }, {
+      ctx.report:add("publish_alone", { file = owner.file, line = owner.line, key = "publish", under = "directives" }, {
         message = "publish without transform: nothing would be sent" .. at,
         hint = "add transform = { title = …, content = … }, or leave publish out" })
     elseif transform and not publish then
       local owner = transform.owner
-      ctx.report:add("transform_alone", { file = owner.file, line = owner.line, key = "transform" }, {
+      ctx.report:add("transform_alone", { file = owner.file, line = owner.line, key = "transform", under = "directives" }, {
         message = "transform without publish: what it builds is sent to nobody",
         hint = 'add publish = "ADDRESSEE", or leave transform out' })
     end
@@ -104,7 +106,7 @@ local function check_children(ctx, reaction)
     local spawn, t = effective.spawn and effective.spawn.value, effective.transition and effective.transition.value
     if spawn and spawn.type == "child" and t and t.name == "$terminate" then
       local owner = effective.spawn.owner
-      ctx.report:add("terminate_child", { file = owner.file, line = owner.line, key = "spawn" }, {
+      ctx.report:add("terminate_child", { file = owner.file, line = owner.line, key = "spawn", under = "directives" }, {
         message = "the child that is spawned here ends at once: $terminate ends a thred's children",
         hint = 'use type = "sibling", or another transition' })
     end
@@ -125,10 +127,12 @@ end
 local function check_answers(ctx, condition, published, first)
   for _, item in ipairs(condition.where or {}) do
     if item.op == "answer_to" then
-      local place = { file = condition.file, line = condition.line, key = "re", word = item.value }
+      local place = { file = condition.file, line = condition.line, key = "re", under = "where", word = item.value }
       if first then
-        ctx.report:add("no_answer_yet", place, { message = "the first reaction waits for an answer to something published",
-          found = show(item.value), hint = "the reaction that publishes comes before the one that waits for the answer" })
+        ctx.report:add("no_answer_yet", place, {
+          message = "the first reaction waits for an answer to something published",
+          found = show(item.value),
+          hint = "the reaction that publishes comes before the one that waits for the answer" })
       elseif not published[item.value] and not published.unsure then
         local known = names.sorted(published)
         ctx.report:add("unknown_answer", place, { message = "an answer to something that is never published",

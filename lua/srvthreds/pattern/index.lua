@@ -46,8 +46,8 @@ local function keys_of_filter(condition)
   return keys
 end
 
----The keys that an event must have one of to match the condition under test: { {type=|false, source=|false}, … }. An `or`
----matches if one operand does, and so does an `and` under test.
+---The keys that an event must have one of to match the condition under test: { {type=|false, source=|false}, … }.
+---An `or` matches if one operand does, and so does an `and` under test.
 function index.keys_of(condition)
   if condition.kind == "filter" then return keys_of_filter(condition) end
   local keys, seen = {}, {}
@@ -143,7 +143,8 @@ local function merge(lists)
   return all
 end
 
----The patterns whose first reaction can want the event, in byte order of their ids. Read-only: it may be the index's own.
+---The patterns whose first reaction can want the event, in byte order of their ids. Read-only: it may be the
+---index's own list.
 ---@param event any
 ---@return table[]
 function Index:candidates(event)

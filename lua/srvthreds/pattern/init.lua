@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Patterns: loading them, asking them, explaining them. What a pattern file gets by `require "srvthreds.pattern"` is not
+-- Patterns: loading them, asking them, explaining them. What a pattern file gets by `require "srvthreds.pattern"` isn't
 -- this table but a read-only face of its own (nodes.lua); editors know it from library/srvthreds.lua.
 local codes = require "srvthreds.pattern.codes"
 local index = require "srvthreds.pattern.index"

@@ -22,7 +22,8 @@ local function split(text)
 end
 
 local syntax_hints = {
-  { "'}' expected %(to close '{' at line (%d+)%) near", "usually a comma is missing before this, or the table that begins in "
+  { "'}' expected %(to close '{' at line (%d+)%) near",
+    "usually a comma is missing before this, or the table that begins in "
     .. "line %s isn't closed" },
   { "'}' expected near", "usually a comma is missing before this" },
   { "'%)' expected", "a bracket isn't closed, or a comma is missing" },
@@ -44,7 +45,8 @@ local function report_syntax(state, err, file)
   if type(err) == "table" then line = err.line or line end
   local near = text:match("near '(.-)'$")
   state.report:add("syntax", { file = file, line = line, word = near and near:match("^[%w_]+$") }, {
-    message = text:gsub(" near '.-'$", ""):gsub(" near <eof>$", " at the end of the file"), found = near and "`" .. near .. "`",
+    message = text:gsub(" near '.-'$", ""):gsub(" near <eof>$", " at the end of the file"),
+    found = near and "`" .. near .. "`",
     hint = syntax_hint(text) })
 end
 
@@ -175,8 +177,8 @@ end
 ---@param source string
 ---@param file string its name, for messages
 ---@param options { modules: table<string, string>|(fun(name: string): string?, string?)?, require: (fun(name: string):
----  any)?, host: table?, version: string?, limits: table? }? modules: path -> source ("lib.geo" is the path that ends in
----  lib/geo.lua), or a function that gives source and path by name; require: anything else by name
+---  any)?, host: table?, version: string?, limits: table? }? modules: path -> source ("lib.geo" is the path that ends
+---  in lib/geo.lua), or a function that gives source and path by name; require: anything else by name
 ---@return table? pattern in the model's form (docs/decisions/pattern-model.md), or nil if there are mistakes
 ---@return srvthreds.pattern.Problem[] problems mistakes and warnings, by place
 ---@return string[] required names of the modules it used, in order

@@ -153,7 +153,8 @@ function nodes.new(files, host)
   local function missing(_, name)
     local nearest = names.nearest(name, known)
     if not loading then
-      error(("p.%s doesn't exist%s"):format(tostring(name), nearest and ("; did you mean p." .. nearest .. "?") or ""), 2)
+      error(("p.%s doesn't exist%s"):format(tostring(name),
+        nearest and ("; did you mean p." .. nearest .. "?") or ""), 2)
     end
     local note = here { kind = "unknown", word = tostring(name), name = tostring(name), nearest = nearest }
     unknown[#unknown + 1] = note

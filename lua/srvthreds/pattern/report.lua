@@ -39,12 +39,16 @@ function Report:_read(file)
   return self.read[file]
 end
 
--- Line and column of `place` = { file, line, key = "…" | word = "…" }; the mark is on the key or word when it is found.
+-- Line and column of `place` = { file, line, key = "…", under = "…" | word = "…" }; the mark is on the key or word when it is found.
 function Report:_locate(place)
   local file, line = place.file or self.file, place.line
-  if not line then return file end
+  if not line then
+    local token = place.word and tokens.word(self:_read(file), place.word, 1)
+    if not token then return file end
+    return file, token.line, token.column, token.length
+  end
   local token
-  if place.key then token = tokens.key(self:_read(file), place.key, line) end
+  if place.key then token = tokens.key(self:_read(file), place.key, line, place.under) end
   if not token and place.word then token = tokens.word(self:_read(file), place.word, line) end
   if token then return file, token.line, token.column, token.length end
   return file, line, place.column
@@ -121,13 +125,16 @@ function report.format(problem)
   local out = { ("%s: %s: %s [%s]"):format(where, problem.severity, problem.message, problem.code) }
   excerpt(problem, out)
   if problem.found then out[#out + 1] = "  found:    " .. problem.found end
-  if problem.expected then out[#out + 1] = "  expected: " .. problem.expected end
+  if problem.expected and not problem.message:find(problem.expected, 1, true) then
+    out[#out + 1] = "  expected: " .. problem.expected
+  end
   if problem.nearest then out[#out + 1] = "  did you mean `" .. problem.nearest .. "`?" end
   if problem.hint then out[#out + 1] = "  " .. problem.hint:gsub("\n", "\n  ") end
   return table.concat(out, "\n") .. "\n"
 end
 
-local reserved_words = { pattern = "a pattern", reaction = "a reaction", filter = "a condition", ["and"] = "a condition",
+local kind_words = { pattern = "a pattern", reaction = "a reaction", filter = "a condition",
+  ["and"] = "a condition",
   ["or"] = "a condition", op = "a matcher of p.where", unknown = "something unknown" }
 
 ---What a value is, for `found`.
@@ -135,13 +142,14 @@ local reserved_words = { pattern = "a pattern", reaction = "a reaction", filter 
 ---@param note table? what it stands for, if it is a node
 ---@return string
 function report.show(value, note)
-  if note then return ("%s (p.%s)"):format(reserved_words[note.kind], note.word) end
+  if note then return ("%s (p.%s)"):format(kind_words[note.kind], note.word) end
   local kind = type(value)
   if value == nil then return "nothing" end
   if kind == "string" then
     local cut = #value > 60 and value:sub(1, utf8.offset(value, 0, 58) - 1) .. "…" or value
     return ('"%s"'):format((cut:gsub("[%c\"\\]", function(c) return ("%q"):format(c):sub(2, -2):gsub("\n", "n") end)))
   end
+  if value ~= value then return "NaN" end
   if kind == "number" or kind == "boolean" then return tostring(value) end
   if kind == "table" then return next(value) == nil and "an empty table" or #value > 0 and "a list" or "a table" end
   if kind == "function" then return "a function" end

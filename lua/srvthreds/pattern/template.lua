@@ -42,7 +42,7 @@ local function check_table(ctx, value, place, path, open)
   open[value] = true
   local clean = true
   for _, key in ipairs(names.sorted(value)) do
-    local at = { file = place.file, line = place.line, key = key }
+    local at = { file = place.file, line = place.line, key = key, under = place.key }
     clean = check_value(ctx, value[key], at, path .. "." .. key, open) and clean
   end
   for i, item in ipairs(value) do
@@ -61,7 +61,7 @@ function check_value(ctx, value, place, path, open)
     return utf8.len(value) ~= nil or bad(ctx, place, path, "a text that isn't UTF-8")
   end
   if kind == "number" then
-    return value == value and value ~= math.huge and value ~= -math.huge or bad(ctx, place, path, tostring(value))
+    return value == value and value ~= math.huge and value ~= -math.huge or bad(ctx, place, path, show(value))
   end
   if kind == "table" then return check_table(ctx, value, place, path, open) end
   return bad(ctx, place, path, show(value))
@@ -73,7 +73,7 @@ local function warn_unknown(ctx, value, place, field)
     local known = false
     for _, name in ipairs(wire[field]) do known = known or name == key end
     if not known then
-      ctx.report:add("wire_key", { file = place.file, line = place.line, key = key }, {
+      ctx.report:add("wire_key", { file = place.file, line = place.line, key = key, under = field }, {
         message = ("%s has no field `%s`"):format(field, key), expected = names.join(wire[field]),
         nearest = names.nearest(key, wire[field]) })
     end

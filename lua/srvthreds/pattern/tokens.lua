@@ -67,7 +67,8 @@ function tokens.scan(source)
     at = newline
     local kind, stop, value = next_token(source, at)
     if kind ~= "comment" then
-      list[#list + 1] = { kind = kind, value = value, line = line, column = at - line_start + 1, length = stop - at + 1 }
+      list[#list + 1] = { kind = kind, value = value, line = line, column = at - line_start + 1,
+        length = stop - at + 1 }
     end
     for position in source:sub(at, stop):gmatch("()\n") do line, line_start = line + 1, at + position end
     at = stop + 1
@@ -83,6 +84,20 @@ local function key_at(list, i)
   local token, after = list[i], list[i + 1]
   if token.kind == "name" and is_sign(after, "=") and not is_sign(list[i + 2], "=") then return token end
   if is_sign(token, "[") and after and after.kind == "string" and is_sign(list[i + 2], "]") then return after end
+end
+
+-- What the constructor at token i belongs to: the key it is the value of, the name it is an argument of, or, behind a
+-- call, "directives".
+local function owner_of(list, i)
+  local before = list[i - 1]
+  if not before then return nil end
+  if before.kind == "name" then return before.value end
+  if is_sign(before, "=") then
+    local key = list[i - 2]
+    if is_sign(key, "]") then key = list[i - 3] end
+    return key and key.value
+  end
+  if is_sign(before, "}") or is_sign(before, ")") then return "directives" end
 end
 
 local opens, closes = { ["{"] = true, ["("] = true, ["["] = true }, { ["}"] = true, [")"] = true, ["]"] = true }
@@ -104,7 +119,8 @@ function tokens.read(source)
       end
     end
     if token.kind == "sign" and opens[token.value] then
-      local entry = { line = token.line, keys = token.value == "{" and {} or nil }
+      local entry = { line = token.line }
+      if token.value == "{" then entry.keys, entry.owner = {}, owner_of(list, i) end
       stack[#stack + 1] = entry
       if entry.keys then tables[#tables + 1] = entry end
     elseif token.kind == "name" and block_opens[token.value] then
@@ -117,11 +133,17 @@ function tokens.read(source)
 end
 
 ---The position of `key` in the first table constructor at or behind `line` that has it itself (not in a nested one).
+---@param under string? the constructor's owner, if one there has it
 ---@return srvthreds.pattern.Token?
-function tokens.key(read, key, line)
+function tokens.key(read, key, line, under)
+  local found
   for _, entry in ipairs(read.tables) do
-    if entry.line >= line and entry.keys[key] then return entry.keys[key] end
+    if entry.line >= line and entry.keys[key] then
+      if not under or entry.owner == under then return entry.keys[key] end
+      found = found or entry.keys[key]
+    end
   end
+  return found
 end
 
 ---The position of a string or name `word`, at or behind `line`.

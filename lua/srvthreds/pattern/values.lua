@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Checks of single values. Each takes (ctx, value, place, what): `what` names the thing in messages ("expiry.after"); each
--- returns the value in the model's form, or nil after it reported what is wrong.
+-- Checks of single values. Each takes (ctx, value, place, what): `what` names the thing in messages ("expiry.after");
+-- each returns the value in the model's form, or nil after it reported what is wrong.
 local json = require "core.json"
 local names = require "srvthreds.pattern.names"
 local show = require "srvthreds.pattern.report".show
@@ -53,7 +53,8 @@ function values.object(ctx, value, place, what)
 end
 
 local units = { ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000, [""] = 1 }
-local unit_words = { sec = "s", secs = "s", second = "s", seconds = "s", min = "m", mins = "m", minute = "m", minutes = "m",
+local unit_words = { sec = "s", secs = "s", second = "s", seconds = "s", min = "m", mins = "m", minute = "m",
+  minutes = "m",
   hr = "h", hrs = "h", hour = "h", hours = "h", day = "d", days = "d", msec = "ms", millis = "ms", milliseconds = "ms" }
 
 local function parse_duration(value)
@@ -143,28 +144,29 @@ function values.texts(ctx, value, place, what)
 end
 
 ---Reads a table with fixed keys: `schema` is key -> check. Unknown keys are reported with the nearest known one.
----@param options { what: string, prefix: string?, positions: boolean?, hint: (fun(key: any): string?)? }
+---@param options { what: string, prefix: string?, positions: boolean?, under: string?, hint: (fun(key: any,
+---  nearest: string?): string?)? } under: what the table belongs to in the source, when the place has no key
 ---@return table read, boolean clean
 function values.fields(ctx, value, schema, place, options)
   local read, clean, prefix = {}, true, options.prefix or ""
   local known = names.sorted(schema)
   for _, key in ipairs(names.sorted(value)) do
     local check = schema[key]
-    local at = { file = place.file, line = place.line, key = key }
+    local at = { file = place.file, line = place.line, key = key, under = options.under or place.key }
     if check then
       read[key] = check(ctx, value[key], at, prefix .. key)
       if read[key] == nil then clean = false end
     else
       clean = false
-      local hint = options.hint and options.hint(key)
-      ctx.report:add("unknown_key", at, { message = ("%s has no key `%s`"):format(options.what, key),
-        expected = names.join(known), nearest = names.nearest(key, known), hint = hint })
+      local nearest = names.nearest(key, known)
+      ctx.report:add("unknown_key", at, { message = ("unknown key `%s` in %s"):format(key, options.what),
+        expected = names.join(known), nearest = nearest, hint = options.hint and options.hint(key, nearest) })
     end
   end
   for key, item in next, value do
     if type(key) ~= "string" and not (options.positions and math.type(key) == "integer") then
       clean = false
-      ctx.report:add("unknown_key", place, { message = ("%s takes names only"):format(options.what),
+      ctx.report:add("unknown_key", place, { message = ("an entry without a name in %s"):format(options.what),
         found = ("%s at position %s"):format(show(item, ctx.notes[item]), tostring(key)), expected = names.join(known),
         hint = options.hint and options.hint(key) })
     end

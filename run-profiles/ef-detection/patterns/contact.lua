@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A sensor reports a possible contact. The group is asked whether to send a robot, the robot goes and reports where it is,
--- the group is asked whether to open its video, and gets the stream.
+-- A sensor reports a possible contact. The group is asked whether to send a robot, the robot goes and reports where it
+-- is, the group is asked whether to open its video, and gets the stream.
 local p = require "srvthreds.pattern"
 
 -- A question with two choices, as the clients show it.
