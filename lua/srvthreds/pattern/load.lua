@@ -50,14 +50,10 @@ local function report_syntax(state, err, file)
     hint = syntax_hint(text) })
 end
 
--- For "attempt to call a nil value (global 'tabel')": the name that was meant.
-local function run_hint(state, text)
-  local kind, name = text:match("%((%a+) '([^']+)'%)")
-  if not name then return nil, nil end
-  if kind == "global" then
-    return name, names.nearest(name, state.globals)
-  end
-  return name, nil
+-- The name that a message is about, for the mark, and what the sandbox guesses was meant.
+local function run_hint(text)
+  local name, nearest = text:match('^global "([^"]+)" is not known: did you mean "([^"]+)"')
+  return name or text:match("%(%a+ '([^']+)'%)") or text:match('^%a+ "([^"]+)"'), nearest
 end
 
 local function report_run(state, err, file)
@@ -70,11 +66,12 @@ local function report_run(state, err, file)
       message = ("loading stopped: over its limit of %s"):format(kind == "cpu" and "time" or kind), found = text })
     return
   end
-  local word, nearest = run_hint(state, text)
-  state.report:add("run", { file = file, line = line, word = word }, { message = text, nearest = nearest })
+  local word, nearest = run_hint(text)
+  state.report:add("run", { file = file, line = line, word = word }, {
+    message = text:gsub(": did you mean .*$", ""), nearest = nearest })
 end
 
-local new_environment, run
+local run
 
 local function find_module(modules, name)
   if type(modules) == "function" then return modules(name) end
@@ -112,13 +109,8 @@ local function require_in(state)
   end
 end
 
-function new_environment(state)
-  local env = script.environment { require = require_in(state) }
-  if not state.globals then
-    state.globals = names.sorted(getmetatable(env) and type(getmetatable(env)) == "table"
-      and type(getmetatable(env).__index) == "table" and getmetatable(env).__index or env)
-  end
-  return env
+local function new_environment(state)
+  return script.environment { require = require_in(state) }
 end
 
 -- Runs a module's file inside the script call that required it.

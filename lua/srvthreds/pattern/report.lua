@@ -69,7 +69,7 @@ end
 function Report:add(name, place, what)
   local entry = assert(codes.by_name[name], name)
   local file, line, column, length = self:_locate(place or {})
-  local same = table.concat({ name, file, line or 0, column or 0, what.message }, "\0")
+  local same = table.concat({ name, file, line or 0, column or 0, what.message, what.found or "" }, "\0")
   if self.seen[same] then return end
   self.seen[same] = true
   self.problems[#self.problems + 1] = {
