@@ -11,7 +11,16 @@ local runtime = require "core.runtime"
 local json = require "core.json"
 local logs = require "core.log"
 local metrics = require "core.metrics"
+local bound = require "srvthreds.engine.bound"
+local builtin = require "srvthreds.engine.builtin"
+local codes = require "srvthreds.engine.codes"
 local events = require "srvthreds.engine.event"
+local failure = require "srvthreds.engine.failure"
+local messages = require "srvthreds.engine.messages"
+local offers = require "srvthreds.engine.offers"
+local route = require "srvthreds.engine.route"
+local sources = require "srvthreds.pattern.sources"
+local timers = require "srvthreds.engine.timers"
 
 local engine = {}
 engine.__index = engine
@@ -30,18 +39,12 @@ function engine.new(options)
     store = options.store, queue = options.queue, patterns = options.patterns, directory = options.directory,
     push = options.push or function() end, watch = options.watch, key = options.store:key(),
     log = logs.logger { module = "engine" }, waiters = {},
-    sources = require "srvthreds.pattern.sources",
-    builtin = require "srvthreds.engine.builtin",
+    routes = {}, sources = sources, builtin = builtin,
   }, engine)
-  self.offers = require "srvthreds.engine.offers".new(self)
+  self.offers = offers.new(self)
   self.handlers = {
-    start = require "srvthreds.engine.messages".start,
-    offer = require "srvthreds.engine.messages".offer,
-    spawn = require "srvthreds.engine.messages".spawn,
-    terminate = require "srvthreds.engine.messages".terminate,
-    transition = require "srvthreds.engine.messages".transition,
-    thred = require "srvthreds.engine.bound".handle,
-    timer = require "srvthreds.engine.timers".retry,
+    start = messages.start, offer = messages.offer, spawn = messages.spawn, terminate = messages.terminate,
+    transition = messages.transition, thred = bound.handle, timer = timers.retry,
   }
   self.processed = setmetatable({}, { __index = function(t, outcome)
     t[outcome] = metrics.counter("srvthreds_events_processed_total", { outcome = outcome })
@@ -58,7 +61,7 @@ function engine:start()
   self.offers:load()
   self.store:on_durable(function(list) self:durable(list) end)
   self.store:on_failed(function(list, err) self:failed(list, err) end)
-  self.store:on_due(function(id, due) require "srvthreds.engine.timers".due(self, id, due) end)
+  self.store:on_due(function(id, due) timers.due(self, id, due) end)
   self.queue:consume("engine", function(delivery) self:handle(delivery) end)
 end
 
@@ -67,18 +70,25 @@ function engine:handle(delivery)
   if delivery.doc and not delivery.doc.is_response_for then
     delivery.doc = events.doc(json.bytes(delivery.doc))
   end
+  if delivery.attempts and delivery.attempts >= 3 then return failure.killed(self, delivery) end
   local target = delivery.target
-  local kind, arg
-  if target then kind, arg = target:match "^(%a+):(.*)$" end
-  local handler, failure = kind and self.handlers[kind], require "srvthreds.engine.failure"
-  if delivery.attempts and delivery.attempts >= 3 then
-    return failure.killed(self, delivery)
-  end
-  if handler then return handler(self, delivery, arg) end
+  if target and delivery.doc and (target:find("^start:") or target:find("^offer:")) then return route.part(self, delivery) end
+  if target then return self:dispatch(delivery, target) end
   local thred_id = delivery.doc.thredId
   if thred_id == "SYSTEM" then return failure.system(self, delivery) end
-  if thred_id then return self.handlers.thred(self, delivery, thred_id) end
-  return require "srvthreds.engine.route".handle(self, delivery)
+  if thred_id then return bound.handle(self, delivery, thred_id) end
+  return route.handle(self, delivery)
+end
+
+---Runs a delivery for one target.
+function engine:dispatch(delivery, target)
+  local kind, arg = target:match "^(%a+):(.*)$"
+  local handler = self.handlers[kind]
+  if not handler then
+    return failure.dead(self, delivery, target, codes.error(codes.server, ("nobody handles the target %q"):format(target)))
+  end
+  delivery.target = target
+  return handler(self, delivery, arg)
 end
 
 -- After the commit --------------------------------------------------------------------------------------------------
@@ -115,7 +125,7 @@ end
 
 ---A commit failed: nothing of it happened. Who asked is told; the queue delivers again what it holds.
 function engine:failed(list, err)
-  self.waiters = {}
+  self.waiters, self.routes = {}, {}
   for _, item in ipairs(list) do
     if item.fn then pcall(item.fn, err) end
   end
@@ -138,16 +148,17 @@ local function add_part(result, item)
 end
 
 function engine:tell_waiter(delivery, item)
-  local result = delivery.routed
-  if result then
-    add_part(result, item)
-    if not delivery.last then return end
+  local route_of = delivery.route
+  if route_of then
+    add_part(route_of, item)
+    route_of.told = route_of.told + 1
+    if route_of.told < route_of.total then return end
   end
-  local fn = self.waiters[delivery.n]
+  local fn = self.waiters[delivery.event]
   if not fn then return end
-  self.waiters[delivery.n] = nil
+  self.waiters[delivery.event] = nil
   local info = item.info or {}
-  fn(result or { outcome = item.outcome, threds = info.threds or {}, error = info.error })
+  fn(route_of or { outcome = item.outcome, threds = info.threds or {}, error = info.error })
 end
 
 return engine

@@ -50,43 +50,59 @@ local function nothing(self, delivery, found)
   }, self:after(delivery, "no_pattern", nil))
 end
 
--- Several targets: the event is settled with a message for each, so that a crash between them loses none.
-local function several(self, delivery, found)
+-- Several targets: the event is settled with a message for each, so that a crash between them loses none. The source's
+-- lock is held until the last of them is done.
+local function several(self, delivery, found, lock)
   local list = {}
   for i, target in ipairs(found.targets) do list[i] = { topic = "engine", target = target } end
-  local parts = self.queue:settle(delivery, {
+  self.routes[delivery.event] = { left = #list, total = #list, told = 0, lock = lock, threds = {} }
+  self.queue:settle(delivery, {
     outcome = "matched", rec = { targets = found.targets, offered = found.offered > 0 and found.offered or nil },
-    messages = list, deliver = false,
+    messages = list,
   })
-  local result = { outcome = nil, threds = {}, error = nil }
-  for i, part in ipairs(parts) do
-    part.doc, part.at, part.source, part.routed = delivery.doc, delivery.at, delivery.source, result
-    part.n, part.last = delivery.n, i == #parts
-    self:handle(part)
-  end
+  return true
 end
 
-local function run(self, delivery)
+-- Returns true if the lock is given back later.
+local function run(self, delivery, lock)
   local found = { targets = {}, failures = {}, offered = 0 }
   test_patterns(self, delivery, found)
   test_threds(self, delivery, found)
   for _, f in ipairs(found.failures) do found.targets[#found.targets + 1] = f.target end
-  if #found.targets == 0 then return nothing(self, delivery, found) end
+  if #found.targets == 0 then
+    nothing(self, delivery, found)
+    return false
+  end
   if #found.targets == 1 and #found.failures == 1 then
-    return failure.dead(self, delivery, found.failures[1].target, found.failures[1].error)
+    failure.dead(self, delivery, found.failures[1].target, found.failures[1].error)
+    return false
   end
   if #found.targets == 1 then
-    delivery.target = found.targets[1]
-    return self:handle(delivery)
+    self:dispatch(delivery, found.targets[1])
+    return false
   end
-  return several(self, delivery, found)
+  return several(self, delivery, found, lock)
 end
 
 function route.handle(self, delivery)
   local lock = self.store:lock("source:" .. delivery.source)
-  local ok, e = pcall(run, self, delivery)
-  lock:release()
-  if not ok then failure.dead(self, delivery, nil, e) end
+  local ok, later = pcall(run, self, delivery, lock)
+  if not ok or not later then lock:release() end
+  if not ok then failure.dead(self, delivery, nil, later) end
+end
+
+---One of several targets of a routed event.
+function route.part(self, delivery)
+  local r = self.routes[delivery.event]
+  local lock = not r and self.store:lock("source:" .. delivery.source) or nil -- after a restart: each takes it again
+  delivery.route = r
+  self:dispatch(delivery, delivery.target)
+  if lock then return lock:release() end
+  r.left = r.left - 1
+  if r.left == 0 then
+    self.routes[delivery.event] = nil
+    r.lock:release()
+  end
 end
 
 return route
