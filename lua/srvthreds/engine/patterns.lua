@@ -3,6 +3,7 @@
 -- an unbound event finds who can want it. The store says which version is active; files are another module's concern.
 
 local codes = require "srvthreds.engine.codes"
+local host = require "srvthreds.engine.host"
 local index = require "srvthreds.pattern.index"
 local load = require "srvthreds.pattern.load"
 local logs = require "core.log"
@@ -19,7 +20,7 @@ function patterns.new(store)
 end
 
 local function compile(self, row)
-  local pattern, problems = load.load(row.files[row.file], row.file, { modules = row.files })
+  local pattern, problems = load.load(row.files[row.file], row.file, { modules = row.files, host = host })
   if not pattern then
     local p = problems[1]
     error(codes.error(codes.server, ("pattern %s version %s: %s"):format(row.id, row.hash, p and p.message or "can't be loaded"),

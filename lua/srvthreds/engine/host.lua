@@ -1,0 +1,32 @@
+-- SPDX-License-Identifier: MIT
+-- The functions of the pattern language that depend on the running step: p.now(), p.id(thred) and their like.
+
+local script = require "core.script"
+local codes = require "srvthreds.engine.codes"
+local json = require "core.json"
+
+local host = {}
+
+local function step()
+  local context = script.context()
+  local s = context and context.step
+  if not s then error("this works only while a thred takes a step, not while the file loads", 3) end
+  return s
+end
+
+function host.now() return step().now end
+
+function host.id(_) return step().id end
+
+function host.reaction_of(_) return step().state.reaction end
+
+function host.participants(_) return json.view(step().state.participants) end
+
+function host.step(_) return step().number end
+
+---Ends the step with an error event of this code.
+function host.fail(code, message)
+  error(codes.error(math.tointeger(code) or codes.server, tostring(message)), 0)
+end
+
+return host

@@ -1,0 +1,149 @@
+-- SPDX-License-Identifier: MIT
+-- A whole engine in virtual time, on an in-memory store: what the engine's specs are written with.
+
+local runtime = require "core.runtime"
+local stores = require "core.store"
+local directory = require "srvthreds.directory"
+local engine = require "srvthreds.engine"
+local load = require "srvthreds.pattern.load"
+local patterns = require "srvthreds.engine.patterns"
+local report = require "srvthreds.pattern.report"
+local accept = require "srvthreds.session.accept"
+local json = require "core.json"
+
+local world = {}
+world.__index = world
+
+---Runs fn as a task to its end and gives back what it returned.
+local function task(fn)
+  local result
+  runtime.spawn(function() result = table.pack(pcall(fn)) end)
+  runtime.advance(0)
+  assert(result, "the task still waits")
+  if not result[1] then error(result[2], 2) end
+  return table.unpack(result, 2, result.n)
+end
+world.task = task
+
+local FACTS = {
+  participants = { ann = {}, bob = {}, cid = {}, dee = { roles = { "boss" } } },
+  groups = { group0 = { "ann", "bob" } },
+}
+
+---@param options table? { url, facts }
+function world.new(options)
+  options = options or {}
+  local self = setmetatable({ inboxes = {}, n = 0, facts = options.facts or FACTS, url = options.url or "memory:" }, world)
+  task(function() self:open() end)
+  return self
+end
+
+function world:open()
+  self.store, self.queue = stores.open { url = self.url, queue = "local:" }
+  self.directory = directory.new(self.facts)
+  self.patterns = patterns.new(self.store)
+  self.patterns:load()
+  self.engine = engine.new {
+    store = self.store, queue = self.queue, patterns = self.patterns, directory = self.directory,
+    push = function(who, _, bytes)
+      self.inboxes[who] = self.inboxes[who] or {}
+      table.insert(self.inboxes[who], json.decode(bytes))
+    end,
+  }
+  self.engine:start()
+end
+
+---Closes the store and opens the same file again.
+function world:restart()
+  task(function() self.store:close() end)
+  runtime.advance(0)
+  task(function() self:open() end)
+end
+
+function world:close()
+  task(function() self.store:close() end)
+  runtime.advance(0)
+end
+
+---Loads a pattern from its source; the version is its hash.
+function world:pattern(source)
+  return task(function()
+    source = 'local p = require "srvthreds.pattern"\nreturn ' .. source
+    local pattern, problems = load.load(source, "test.lua", { host = require "srvthreds.engine.host" })
+    if not pattern then
+      local text = {}
+      for _, p in ipairs(problems) do text[#text + 1] = p.message end
+      error(table.concat(text, "\n"))
+    end
+    pattern.version = runtime.sha256(source)
+    self.store:put_pattern { id = pattern.id, hash = pattern.version, files = { ["test.lua"] = source }, file = "test.lua",
+      at = runtime.now(), activate = true }
+    self.patterns:use(pattern)
+    return pattern
+  end)
+end
+
+---Sends an event as `source`; returns its id and, when it has one by then, its outcome {outcome, threds, error}.
+function world:send(event)
+  self.n = self.n + 1
+  local source = event.source or "ann"
+  event.id = event.id or ("e%d"):format(self.n)
+  event.source = nil
+  if event.values then
+    event.data = { content = { values = event.values } }
+    event.values = nil
+  end
+  local doc = accept.prepare(event, { id = source }, runtime.now())
+  local outcome
+  local status, info = task(function() return accept.queue(self.queue, doc, nil) end)
+  if status == "accepted" then
+    self.engine:wait_for(info, function(r) outcome = r end)
+    runtime.advance(0)
+  else
+    outcome = { outcome = status, threds = info.threds, first = info.outcome }
+  end
+  return doc.id, outcome or { outcome = "pending" }
+end
+
+---Sends and gives the outcome only.
+function world:outcome(event)
+  local _, o = self:send(event)
+  return o
+end
+
+function world:advance(ms)
+  runtime.advance(ms)
+end
+
+---What lies in the inbox of `who`, oldest first; emptied by the call.
+function world:received(who)
+  local list = self.inboxes[who] or {}
+  self.inboxes[who] = nil
+  return list
+end
+
+function world:titles(who)
+  local t = {}
+  for _, e in ipairs(self:received(who)) do t[#t + 1] = e.data and e.data.title or e.type end
+  return table.concat(t, ", ")
+end
+
+---The stored thred, or nil: { id, status, reaction, step, due, state (decoded) }.
+function world:thred(id)
+  return task(function()
+    local row = self.store:thred(id)
+    if row and type(row.state) == "string" then row.state = json.decode(row.state) end
+    return row
+  end)
+end
+
+function world:threds(filter)
+  return task(function() return self.store:threds(filter or {}).items end)
+end
+
+function world:dead()
+  return task(function() return self.store:dead {}.items end)
+end
+
+world.report = report
+return world
