@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """./dev bench [NAME…]: runs build/bench_* and bench/*.py, keeps what they say in bench-results/, shows a table.
 
-A benchmark is bench/NAME.c (built as build/bench_NAME) or bench/NAME.py (environment: SRVTHREDS = the program). It
+A benchmark is bench/NAME.c (built as build/bench_NAME), bench/NAME.lua (run by build/bench_lua) or bench/NAME.py
+(environment: SRVTHREDS = the program). It
 prints JSON lines on stdout, one a measurement; its talk goes to stderr. It measures several times itself, usually 5:
   {"what": "durable steps/s", "unit": "1/s", "samples": [41000, 40100, …], "pass": 20000, "aim": 40000}
   "less": true      smaller is better (a time, a size); "pass" and "aim" may be absent; "notes": "batch 256, 481 B in …"
@@ -20,7 +21,8 @@ from pathlib import Path
 
 def found(build, names):
     programs = {path.name.removeprefix("bench_"): [str(path)] for path in sorted(Path(build).glob("bench_*"))
-                if path.is_file() and os.access(path, os.X_OK)}
+                if path.is_file() and os.access(path, os.X_OK) and path.name != "bench_lua"}
+    programs |= {path.stem: [f"{build}/bench_lua", str(path)] for path in sorted(Path("bench").glob("*.lua"))}
     programs |= {path.stem: [sys.executable, str(path)] for path in sorted(Path("bench").glob("*.py"))}
     unknown = [name for name in names if name not in programs]
     if unknown:

@@ -1,0 +1,162 @@
+-- SPDX-License-Identifier: MIT
+-- Durable steps through the whole engine, in one process: each an event accepted and matched, locals changed, one message
+-- out, log, record and mark, on SQLite with synchronous=FULL. The driver shares the loop's thread and is counted.
+--   bench_lua bench/steps.lua [FOLDER]
+
+local json = require "core.json"
+local runtime = require "core.runtime"
+local stores = require "core.store"
+local accept = require "srvthreds.session.accept"
+local directory = require "srvthreds.directory"
+local engine = require "srvthreds.engine"
+local host = require "srvthreds.engine.host"
+local load = require "srvthreds.pattern.load"
+local patterns = require "srvthreds.engine.patterns"
+
+local folder = ... or "build"
+
+local SOURCES, THREDS, OLD, RUNS, SECONDS = 256, 10000, 150000, 5, 2
+
+local PATTERN = [[local p = require "srvthreds.pattern"
+return p.pattern "Bench" {
+  p.reaction "begin" { p.where { type = "bench.begin" } {} },
+  p.reaction "count" {
+    p.where { type = "bench.step" } {
+      on_true = function(event, thred) thred.n = (thred.n or 0) + event:value "by" end,
+      transform = {
+        title = "Step taken", description = "The thred has counted one more event of its participant",
+        content = { valuesType = "count", values = function(event, thred)
+          return { n = thred.n, unit = "steps", note = "as asked for by the participant", area = { lat = 33.4484, lon = -112.074 } }
+        end },
+      },
+      publish = function(event) return event.source.id end,
+      transition = "$noTransition",
+    },
+  },
+}]]
+
+local function participants()
+  local all = {}
+  for i = 1, SOURCES do all["source" .. i] = { roles = {} } end
+  return all
+end
+
+local world = {}
+
+local function open()
+  local path = ("%s/bench-steps-%d"):format(folder, runtime.pid())
+  runtime.mkdirs(path)
+  world.path = path
+  world.store, world.queue = stores.open { url = "sqlite:" .. path .. "/srvthreds.db", queue = "local:" }
+  local reg = patterns.new(world.store)
+  local pattern, problems = load.load(PATTERN, "bench.lua", { host = host })
+  if not pattern then error(problems[1].message) end
+  pattern.version = runtime.sha256(PATTERN)
+  world.store:put_pattern { id = pattern.id, hash = pattern.version, files = { ["bench.lua"] = PATTERN }, file = "bench.lua",
+    at = runtime.now(), activate = true }
+  reg:use(pattern)
+  world.engine = engine.new { store = world.store, queue = world.queue, patterns = reg,
+    directory = directory.new { participants = participants() } }
+  world.engine:start()
+end
+
+local n = 0
+local rnd = math.random
+
+local function body(kind, thred)
+  n = n + 1
+  return {
+    id = ("bench-%012d"):format(n), type = kind, time = runtime.now(), thredId = thred,
+    data = { title = "A step is asked for", description = "An event of about the usual size, as sensors and people send them",
+      content = { valuesType = "reading", values = {
+        by = 1, latitude = 33.44841234, longitude = -112.0740373, altitude = 331, battery = 0.87, moving = true,
+        note = "reported by the unit itself", tags = { "north", "gate" } } } },
+  }
+end
+
+local function send(source, kind, thred, durable)
+  local doc = accept.prepare(body(kind, thred), { id = source, name = "Bench source" }, runtime.now())
+  return accept.queue(world.queue, doc, durable)
+end
+
+-- Keeps `width` events under way until `total` are durable.
+local function pump(total, width, make)
+  local begun, done, over = 0, 0, runtime.channel()
+  local function one(slot)
+    if begun >= total then return end
+    begun = begun + 1
+    make(begun, slot, function(err)
+      if err then error(tostring(err)) end
+      done = done + 1
+      if done == total then return over:put(true) end
+      runtime.later(one, slot)
+    end)
+  end
+  for slot = 1, math.min(width, total) do one(slot) end
+  over:take()
+end
+
+local threds = {}
+
+local function preload()
+  pump(THREDS, 1024, function(i, slot, durable)
+    local source = "source" .. ((slot - 1) % SOURCES + 1)
+    local _, number = send(source, "bench.begin", nil, durable)
+    world.engine:wait_for(number, function(r) threds[#threds + 1] = r.threds[1] end)
+  end)
+  pump(OLD, 1024, function(_, slot, durable)
+    send("source" .. ((slot - 1) % SOURCES + 1), "bench.step", threds[rnd(#threds)], durable)
+  end)
+end
+
+local function steps()
+  local rates = {}
+  for run = 1, RUNS do
+    local count, t0 = 0, runtime.ticks()
+    local until_ns = t0 + SECONDS * 1000000000
+    local over, running = runtime.channel(), SOURCES
+    local function one(source)
+      if runtime.ticks() > until_ns then
+        running = running - 1
+        if running == 0 then over:put(true) end
+        return
+      end
+      send(source, "bench.step", threds[rnd(#threds)], function()
+        count = count + 1
+        runtime.later(one, source)
+      end)
+    end
+    for i = 1, SOURCES do one("source" .. i) end
+    over:take()
+    rates[run] = count / ((runtime.ticks() - t0) / 1e9)
+  end
+  print(json.encode { what = "durable steps/s", samples = rates, unit = "1/s", pass = 20000, aim = 40000,
+    notes = ("%d sources, %d threds at random, %d old events; the driver runs on the loop's thread"):format(SOURCES, THREDS, OLD) })
+end
+
+local function latency()
+  local p50, p99 = {}, {}
+  local over = runtime.channel()
+  for run = 1, RUNS do
+    local times = {}
+    for i = 1, 1000 do
+      local t0 = runtime.ticks()
+      send("source1", "bench.step", threds[rnd(#threds)], function() over:put(true) end)
+      over:take()
+      times[i] = (runtime.ticks() - t0) / 1e6
+    end
+    table.sort(times)
+    p50[run], p99[run] = times[500], times[990]
+  end
+  print(json.encode { what = "one event at a time, accepted to committed, p50", samples = p50, unit = "ms", less = true, aim = 0.4 })
+  print(json.encode { what = "one event at a time, accepted to committed, p99", samples = p99, unit = "ms", less = true, pass = 5 })
+end
+
+open()
+preload()
+steps()
+latency()
+world.store:close()
+for _, name in ipairs(runtime.list(world.path)) do os.remove(world.path .. "/" .. name) end
+os.remove(world.path)
+runtime.stop(0)
