@@ -10,8 +10,8 @@ FUNCTION_LINES = 80
 ARROW = "the arrow goes cli -> net, queue, store, docdb -> script -> runtime, json -> base"
 RANK = {
     "base": 0,
-    "observe": 1,
-    "json": 2, "runtime": 2,
+    "json": 1,
+    "observe": 2, "runtime": 2,
     "script": 3,
     "store": 4, "docdb": 4, "net": 4, "auth": 4,
     "queue": 5,  # the local queue writes to the store's file
