@@ -11,31 +11,39 @@
 
 #include "json/lua_json.h"
 
-static const char chunk[] =
-	"local json, what, event, n = ...\n"
-	"local value, class = json.decode(event), json.doc_class { paths = { values = { 'data', 'content', 'values' } } }\n"
-	"local run = {}\n"
-	"function run.decode_whole() local f = json.decode for _ = 1, n do f(event) end end\n"
-	"function run.encode() local f = json.encode for _ = 1, n do f(value) end end\n"
-	"function run.canonical() local f = json.canonical for _ = 1, n do f(event) end end\n"
-	"function run.lazy() local f, x = json.doc for _ = 1, n do local d = f(event, class)\n"
-	"  x = d.type x = d.thredId x = d.values.response end return x end\n"
-	"local clock = os.clock local t = clock() run[what]() return n / (clock() - t)";
+static const char chunk[] = "local json, what, event, n = ...\n"
+			    "local value, class = json.decode(event), json.doc_class { paths = { values = { 'data', "
+			    "'content', 'values' } } }\n"
+			    "local run = {}\n"
+			    "function run.decode_whole() local f = json.decode for _ = 1, n do f(event) end end\n"
+			    "function run.encode() local f = json.encode for _ = 1, n do f(value) end end\n"
+			    "function run.canonical() local f = json.canonical for _ = 1, n do f(event) end end\n"
+			    "function run.lazy() local f, x = json.doc for _ = 1, n do local d = f(event, class)\n"
+			    "  x = d.type x = d.thredId x = d.values.response end return x end\n"
+			    "local clock = os.clock local t = clock() run[what]() return n / (clock() - t)";
 
-static const char sorted_event[] =
-	"{\"data\":{\"advice\":{\"eventType\":\"org.wt.client.tell\",\"template\":{\"name\":\"confirm\"}},\"content\":{\"tasks\":"
-	"[{\"name\":\"inspect\",\"op\":\"create\",\"params\":{\"lat\":57.70887,\"lon\":11.97456}}],\"values\":{\"confidence\":"
-	"0.8725,\"contactId\":\"c-48213\",\"count\":3,\"response\":\"yes\",\"seen\":true,\"tags\":[]},\"valuesType\":\"sensorContact\"},"
-	"\"title\":\"Contact at the north fence\"},\"id\":\"e-00000000-0042\",\"re\":\"e-00000000-0041\",\"source\":{\"id\":"
-	"\"participant0\",\"name\":\"Ann\"},\"thredId\":\"t-7f3a9c0212\",\"time\":1732381200123,\"type\":\"org.wt.client.tell\"}";
+static const char sorted_event[] = "{\"data\":{\"advice\":{\"eventType\":\"org.wt.client.tell\",\"template\":{\"name\":"
+				   "\"confirm\"}},\"content\":{\"tasks\":"
+				   "[{\"name\":\"inspect\",\"op\":\"create\",\"params\":{\"lat\":57.70887,\"lon\":11."
+				   "97456}}],\"values\":{\"confidence\":"
+				   "0.8725,\"contactId\":\"c-48213\",\"count\":3,\"response\":\"yes\",\"seen\":true,"
+				   "\"tags\":[]},\"valuesType\":\"sensorContact\"},"
+				   "\"title\":\"Contact at the north "
+				   "fence\"},\"id\":\"e-00000000-0042\",\"re\":\"e-00000000-0041\",\"source\":{\"id\":"
+				   "\"participant0\",\"name\":\"Ann\"},\"thredId\":\"t-7f3a9c0212\",\"time\":"
+				   "1732381200123,\"type\":\"org.wt.client.tell\"}";
 
 /* The same with the keys as a client would write them. */
-static const char client_event[] =
-	"{\"id\":\"e-00000000-0042\",\"type\":\"org.wt.client.tell\",\"time\":1732381200123,\"source\":{\"id\":\"participant0\","
-	"\"name\":\"Ann\"},\"thredId\":\"t-7f3a9c0212\",\"re\":\"e-00000000-0041\",\"data\":{\"title\":\"Contact at the north fence\","
-	"\"advice\":{\"eventType\":\"org.wt.client.tell\",\"template\":{\"name\":\"confirm\"}},\"content\":{\"valuesType\":"
-	"\"sensorContact\",\"values\":{\"contactId\":\"c-48213\",\"response\":\"yes\",\"seen\":true,\"count\":3,\"confidence\":0.8725,"
-	"\"tags\":[]},\"tasks\":[{\"name\":\"inspect\",\"op\":\"create\",\"params\":{\"lat\":57.70887,\"lon\":11.97456}}]}}}";
+static const char client_event[] = "{\"id\":\"e-00000000-0042\",\"type\":\"org.wt.client.tell\",\"time\":1732381200123,"
+				   "\"source\":{\"id\":\"participant0\","
+				   "\"name\":\"Ann\"},\"thredId\":\"t-7f3a9c0212\",\"re\":\"e-00000000-0041\",\"data\":"
+				   "{\"title\":\"Contact at the north fence\","
+				   "\"advice\":{\"eventType\":\"org.wt.client.tell\",\"template\":{\"name\":"
+				   "\"confirm\"}},\"content\":{\"valuesType\":"
+				   "\"sensorContact\",\"values\":{\"contactId\":\"c-48213\",\"response\":\"yes\","
+				   "\"seen\":true,\"count\":3,\"confidence\":0.8725,"
+				   "\"tags\":[]},\"tasks\":[{\"name\":\"inspect\",\"op\":\"create\",\"params\":{"
+				   "\"lat\":57.70887,\"lon\":11.97456}}]}}}";
 
 static int ascending(const void *a, const void *b)
 {
@@ -68,8 +76,8 @@ static void measure(lua_State *L, const char *what, const char *order, const cha
 	for (int i = 0; i < 5; i++)
 		rates[i] = round_of(L, what, event, 200000);
 	qsort(rates, 5, sizeof *rates, ascending);
-	printf("{\"bench\":\"json\",\"what\":\"%s\",\"keys\":\"%s\",\"bytes\":%zu,\"per_s\":%.0f,\"unit\":\"events/s\"", what,
-	       order, strlen(event), rates[2]);
+	printf("{\"bench\":\"json\",\"what\":\"%s\",\"keys\":\"%s\",\"bytes\":%zu,\"per_s\":%.0f,\"unit\":\"events/s\"",
+	       what, order, strlen(event), rates[2]);
 	if (min > 0)
 		printf(",\"min\":%.0f,\"aim\":%.0f", min, aim);
 	printf("}\n");

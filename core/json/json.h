@@ -31,8 +31,8 @@ enum { JSON_ESCAPED = 1, JSON_UNSORTED = 2 }; /* flags: a string with escapes; s
 
 struct json_node {
 	uint32_t start, end; /* its bytes, with the quotes of a string */
-	uint32_t next;	     /* the first node behind it and all below it */
-	uint32_t count;	     /* elements of an array, pairs of an object */
+	uint32_t next;       /* the first node behind it and all below it */
+	uint32_t count;      /* elements of an array, pairs of an object */
 	uint8_t kind, flags;
 };
 
@@ -51,7 +51,8 @@ struct json_tape {
 };
 
 /* NULL limits: the defaults. 0, or -1 with `e` = 4000: offset, line, column, what was found and expected. */
-int json_parse(struct json_tape *tape, const char *bytes, size_t len, const struct json_limits *limits, struct error *e);
+int json_parse(struct json_tape *tape, const char *bytes, size_t len, const struct json_limits *limits,
+	       struct error *e);
 void json_tape_free(struct json_tape *tape);
 
 /* Appends the canonical form. -1 with `e` when the bytes are refused, or memory is exhausted (5000). */

@@ -213,7 +213,8 @@ static void copy(lua_State *L, struct json_state *st, int depth, int *left)
 	if (lua_type(L, -1) != LUA_TTABLE)
 		return;
 	if (depth >= JSON_DEPTH)
-		lua_error_raisef(L, ERROR_ARGUMENT, "json.copy: deeper than %d levels, or a table that contains itself", JSON_DEPTH);
+		lua_error_raisef(L, ERROR_ARGUMENT, "json.copy: deeper than %d levels, or a table that contains itself",
+				 JSON_DEPTH);
 	luaL_checkstack(L, 10, "json.copy");
 	int from = lua_gettop(L), to = from + 1;
 	lua_createtable(L, (int)lua_rawlen(L, from), 0);
@@ -297,7 +298,8 @@ static int named_in_members(lua_State *L, struct named *search, int index, int d
 	if (count < 0) {
 		lua_settop(L, top);
 		return error_set(search->e, count == -2 ? ERROR_ARGUMENT : ERROR_SERVER, "json.value_named: %s",
-				 count == -2 ? "values must be JSON; a table has a key that is no string" : "no memory");
+				 count == -2 ? "values must be JSON; a table has a key that is no string"
+					     : "no memory");
 	}
 	search->used += (size_t)count;
 	for (int i = 0; !found && i < count; i++)
@@ -313,7 +315,8 @@ static int named_in_table(lua_State *L, struct named *search, int index, int dep
 {
 	if (depth >= JSON_DEPTH)
 		return error_set(search->e, ERROR_ARGUMENT,
-				 "json.value_named: deeper than %d levels, or a table that contains itself", JSON_DEPTH);
+				 "json.value_named: deeper than %d levels, or a table that contains itself",
+				 JSON_DEPTH);
 	if (!lua_checkstack(L, 12))
 		return error_set(search->e, ERROR_SERVER, "json.value_named: no memory");
 	if (table_kind(L, search->st, index) == JSON_LUA_ARRAY)
@@ -368,10 +371,7 @@ static int l_value_named(lua_State *L)
 
 const luaL_Reg *json_deep_functions(void)
 {
-	static const luaL_Reg functions[] = {{"equal", l_equal},
-					     {"copy", l_copy},
-					     {"kind", l_kind},
-					     {"value_named", l_value_named},
-					     {NULL, NULL}};
+	static const luaL_Reg functions[] = {
+		{"equal", l_equal}, {"copy", l_copy}, {"kind", l_kind}, {"value_named", l_value_named}, {NULL, NULL}};
 	return functions;
 }

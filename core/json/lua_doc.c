@@ -321,7 +321,8 @@ int json_doc_refuse(lua_State *L, int index, int key)
 	} else if (lua_isinteger(L, key)) {
 		json_path_index(&path, lua_tointeger(L, key));
 	}
-	return lua_error_raisef(L, ERROR_ARGUMENT, "%s is read-only: %s can't be set; copy it first and change the copy",
+	return lua_error_raisef(L, ERROR_ARGUMENT,
+				"%s is read-only: %s can't be set; copy it first and change the copy",
 				push_name(L, lua_absindex(L, index)), path.text);
 }
 
@@ -372,7 +373,8 @@ static int l_with(lua_State *L)
 		lua_pushnil(L);
 	lua_setiuservalue(L, 4, VALUE_CLASS);
 	lua_settop(L, 4);
-	if (lua_getiuservalue(L, 3, VALUE_BYTES) != LUA_TUSERDATA) { /* else itself a second root: keep only the first */
+	if (lua_getiuservalue(L, 3, VALUE_BYTES) !=
+	    LUA_TUSERDATA) { /* else itself a second root: keep only the first */
 		lua_pop(L, 1);
 		lua_pushvalue(L, 3);
 	}
@@ -394,7 +396,8 @@ static int l_bytes(lua_State *L)
 {
 	const struct json_doc *doc = check_doc(L, 1);
 	const struct json_node *n = &doc->tree->nodes[doc->node];
-	if (doc->root && n->start == 0 && n->end == doc->tree->len && lua_getiuservalue(L, 1, VALUE_BYTES) == LUA_TSTRING)
+	if (doc->root && n->start == 0 && n->end == doc->tree->len &&
+	    lua_getiuservalue(L, 1, VALUE_BYTES) == LUA_TSTRING)
 		return 1;
 	lua_pushlstring(L, doc->tree->bytes + n->start, n->end - n->start);
 	return 1;
@@ -410,7 +413,8 @@ static int l_size(lua_State *L)
 static void check_name(lua_State *L, int index)
 {
 	if (lua_type(L, index) != LUA_TSTRING)
-		lua_error_raisef(L, ERROR_ARGUMENT, "json.doc_class: names must be strings, got %s", luaL_typename(L, index));
+		lua_error_raisef(L, ERROR_ARGUMENT, "json.doc_class: names must be strings, got %s",
+				 luaL_typename(L, index));
 }
 
 /* Copies the list of keys on top, in its place. */
@@ -418,7 +422,8 @@ static void copy_path(lua_State *L)
 {
 	lua_Integer n = lua_type(L, -1) == LUA_TTABLE ? (lua_Integer)lua_rawlen(L, -1) : 0;
 	if (n == 0)
-		lua_error_raisef(L, ERROR_ARGUMENT, "json.doc_class: a path is a list of keys such as {\"data\", \"content\"}");
+		lua_error_raisef(L, ERROR_ARGUMENT,
+				 "json.doc_class: a path is a list of keys such as {\"data\", \"content\"}");
 	lua_createtable(L, (int)n, 0);
 	for (lua_Integer i = 1; i <= n; i++) {
 		lua_rawgeti(L, -2, i);
@@ -483,7 +488,7 @@ static int doc_pairs(lua_State *L)
 
 const luaL_Reg *json_doc_functions(void)
 {
-	static const luaL_Reg functions[] = {{"doc", l_doc},	 {"with", l_with}, {"context", l_context},
+	static const luaL_Reg functions[] = {{"doc", l_doc},     {"with", l_with}, {"context", l_context},
 					     {"bytes", l_bytes}, {"size", l_size}, {"doc_class", l_doc_class},
 					     {NULL, NULL}};
 	return functions;
@@ -491,8 +496,8 @@ const luaL_Reg *json_doc_functions(void)
 
 void json_open_doc(lua_State *L, struct json_state *st, int state)
 {
-	static const luaL_Reg meta[] = {{"__index", doc_index}, {"__newindex", doc_newindex}, {"__len", doc_len},
-					{"__eq", doc_eq},	{"__pairs", doc_pairs},	      {"__tostring", doc_tostring},
-					{NULL, NULL}};
+	static const luaL_Reg meta[] = {
+		{"__index", doc_index}, {"__newindex", doc_newindex}, {"__len", doc_len}, {"__eq", doc_eq},
+		{"__pairs", doc_pairs}, {"__tostring", doc_tostring}, {NULL, NULL}};
 	st->doc_meta = json_metatable(L, "doc", meta, state, &st->doc_pointer);
 }

@@ -64,7 +64,8 @@ static int encode_text(struct encoder *enc, const struct frame *frame, const cha
 static int encode_number(struct encoder *enc, const struct frame *frame, lua_Number number)
 {
 	if (!isfinite(number))
-		return fail(enc, frame, isnan(number) ? "is NaN, which JSON can't hold" : "is infinite, which JSON can't hold");
+		return fail(enc, frame,
+			    isnan(number) ? "is NaN, which JSON can't hold" : "is infinite, which JSON can't hold");
 	return json_write_float(enc->out, number) ? no_memory(enc) : 0;
 }
 
@@ -208,9 +209,11 @@ static int bad_key(struct encoder *enc, const struct frame *frame, int index)
 {
 	lua_State *L = enc->L;
 	if (lua_type(L, -1) == LUA_TNUMBER && lua_rawlen(L, index) > 0)
-		return fail(enc, frame->up, "is a table with both list entries and named keys; JSON has arrays or objects");
+		return fail(enc, frame->up,
+			    "is a table with both list entries and named keys; JSON has arrays or objects");
 	if (lua_type(L, -1) == LUA_TNUMBER)
-		return fail(enc, frame->up, "has a number as a key; JSON keys are strings, and arrays are 1...n without holes");
+		return fail(enc, frame->up,
+			    "has a number as a key; JSON keys are strings, and arrays are 1...n without holes");
 	char what[64];
 	snprintf(what, sizeof what, "has a %s as a key; JSON keys are strings", luaL_typename(L, -1));
 	return fail(enc, frame->up, what);
@@ -383,8 +386,8 @@ static int encode(struct encoder *enc, int index, const struct frame *frame, siz
 	return fail(enc, frame, what);
 }
 
-int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index, struct buf *out,
-		     struct error *e)
+int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index,
+		     struct buf *out, struct error *e)
 {
 	struct encoder enc = {.L = L, .st = st, .scratch = scratch, .out = out, .start = out->len, .e = e};
 	int top = lua_gettop(L);

@@ -73,7 +73,8 @@ void json_push_key(lua_State *L, struct json_state *st, int cache, const char *t
 		return;
 	}
 	const unsigned char *p = (const unsigned char *)text;
-	uint32_t slot = (uint32_t)len * 0x9E3779B1u + p[0] * 0x85EBCA6Bu + p[len - 1] * 0xC2B2AE35u + p[len / 2] * 0x27D4EB2Fu;
+	uint32_t slot = (uint32_t)len * 0x9E3779B1u + p[0] * 0x85EBCA6Bu + p[len - 1] * 0xC2B2AE35u +
+			p[len / 2] * 0x27D4EB2Fu;
 	slot = (slot ^ slot >> 15) % KEYS;
 	if (st->keys[slot].len == len && memcmp(st->keys[slot].text, text, len) == 0) {
 		lua_rawgeti(L, cache, slot + 1);
@@ -213,8 +214,8 @@ void json_check_limits(lua_State *L, int index, struct json_limits *limits)
 		if (!lua_isnil(L, -1)) {
 			lua_Integer value = lua_isinteger(L, -1) ? lua_tointeger(L, -1) : -1;
 			if (value < 0 || (size_t)value > most[i])
-				lua_error_raisef(L, ERROR_ARGUMENT, "limits.%s must be an integer from 0 to %zu", names[i],
-						 most[i]);
+				lua_error_raisef(L, ERROR_ARGUMENT, "limits.%s must be an integer from 0 to %zu",
+						 names[i], most[i]);
 			*fields[i] = (size_t)value;
 		}
 		lua_pop(L, 1);
@@ -317,7 +318,8 @@ static int l_array(lua_State *L)
 		lua_settop(L, 0);
 		lua_newtable(L);
 	} else if (lua_type(L, 1) != LUA_TTABLE) {
-		return lua_error_raisef(L, ERROR_ARGUMENT, "json.array needs a plain table, got %s", luaL_typename(L, 1));
+		return lua_error_raisef(L, ERROR_ARGUMENT, "json.array needs a plain table, got %s",
+					luaL_typename(L, 1));
 	}
 	lua_settop(L, 1);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, ((struct json_state *)json_upvalue(L))->array_meta);

@@ -48,8 +48,8 @@ int json_lua_encode(lua_State *L, int index, struct buf *out, struct error *e);
 const char *json_lua_bytes(lua_State *L, int index, size_t *len);
 
 /* Of docs and views only, like their Lua namesakes without metamethods: arrays by index, objects in byte order of keys. */
-int json_lua_next(lua_State *L, int index);		  /* pops a key, pushes the next pair; 0 = end; raises at a bad key */
-void json_lua_get(lua_State *L, int index);		  /* pops a key, pushes the value or nil */
+int json_lua_next(lua_State *L, int index); /* pops a key, pushes the next pair; 0 = end; raises at a bad key */
+void json_lua_get(lua_State *L, int index); /* pops a key, pushes the value or nil */
 void json_lua_geti(lua_State *L, int index, lua_Integer i); /* pushes the value or nil */
 void json_lua_getfield(lua_State *L, int index, const char *key, size_t len);
 lua_Integer json_lua_len(lua_State *L, int index);

@@ -63,14 +63,14 @@ struct json_doc {
 	const void *meta;
 	const struct json_tree *tree;
 	uint32_t node;
-	uint32_t key;  /* cursor: the key node (object) or element (array) that was found last, 0 = none */
+	uint32_t key;   /* cursor: the key node (object) or element (array) that was found last, 0 = none */
 	uint32_t index; /* its number, from 0 */
-	bool root;     /* user values: bytes (or the doc that keeps them), class, context; else 1: its root */
+	bool root;      /* user values: bytes (or the doc that keeps them), class, context; else 1: its root */
 };
 
 struct json_view {
 	const void *meta, *table; /* user values: table, parent view, key in the parent, keys in order */
-	lua_Integer at; /* cursor into the keys */
+	lua_Integer at;           /* cursor into the keys */
 };
 
 struct json_doc *json_to_doc(lua_State *L, const struct json_state *st, int index);
@@ -103,8 +103,8 @@ struct json_path {
 void json_path_begin(struct json_path *path);
 void json_path_key(struct json_path *path, const char *key, size_t len);
 void json_path_index(struct json_path *path, lua_Integer i);
-int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index, struct buf *out,
-		     struct error *e);
+int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index,
+		     struct buf *out, struct error *e);
 int json_items(lua_State *L, struct json_scratch *scratch, size_t base, int index, bool containers_only);
 
 /* The parts of the module and of the state. */

@@ -30,7 +30,8 @@ static bool is_name(const char *key, size_t len)
 {
 	bool name = len > 0 && !(key[0] >= '0' && key[0] <= '9');
 	for (size_t i = 0; name && i < len; i++)
-		name = key[i] == '_' || (key[i] >= '0' && key[i] <= '9') || ((key[i] | 32) >= 'a' && (key[i] | 32) <= 'z');
+		name = key[i] == '_' || (key[i] >= '0' && key[i] <= '9') ||
+		       ((key[i] | 32) >= 'a' && (key[i] | 32) <= 'z');
 	return name;
 }
 

@@ -290,8 +290,8 @@ int json_view_refuse(lua_State *L, int index, int key)
 		index = lua_gettop(L), luaL_checkstack(L, 4, "view");
 	if (lua_getiuservalue(L, index, VALUE_KEY) == LUA_TSTRING)
 		name = lua_tostring(L, -1);
-	return lua_error_raisef(L, ERROR_ARGUMENT, "%s is read-only: %s can't be set; copy it first and change the copy",
-				name, path.text);
+	return lua_error_raisef(L, ERROR_ARGUMENT,
+				"%s is read-only: %s can't be set; copy it first and change the copy", name, path.text);
 }
 
 static int view_newindex(lua_State *L)
@@ -325,8 +325,8 @@ const luaL_Reg *json_view_functions(void)
 
 void json_open_view(lua_State *L, struct json_state *st, int state)
 {
-	static const luaL_Reg meta[] = {{"__index", view_index}, {"__newindex", view_newindex}, {"__len", view_len},
-					{"__eq", view_eq},	 {"__pairs", view_pairs},	{"__tostring", view_tostring},
-					{NULL, NULL}};
+	static const luaL_Reg meta[] = {
+		{"__index", view_index}, {"__newindex", view_newindex}, {"__len", view_len}, {"__eq", view_eq},
+		{"__pairs", view_pairs}, {"__tostring", view_tostring}, {NULL, NULL}};
 	st->view_meta = json_metatable(L, "view", meta, state, &st->view_pointer);
 }

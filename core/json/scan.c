@@ -52,7 +52,8 @@ static int grow(struct scan *s)
 	size_t cap = s->tape->cap ? s->tape->cap * 2 : 64;
 	struct json_node *nodes = realloc(s->tape->nodes, cap * sizeof *nodes);
 	if (!nodes)
-		return error_set(s->e, ERROR_SERVER, "no memory for a JSON text of %zu bytes", (size_t)(s->end - s->begin));
+		return error_set(s->e, ERROR_SERVER, "no memory for a JSON text of %zu bytes",
+				 (size_t)(s->end - s->begin));
 	s->tape->nodes = nodes;
 	s->tape->cap = cap;
 	return 0;
@@ -119,7 +120,8 @@ static int scan_value(struct scan *s)
 		rc = scan_word(s, node, "null", 4, JSON_NULL);
 		break;
 	default:
-		rc = *s->p == '-' || (*s->p >= '0' && *s->p <= '9') ? scan_number(s, node) : scan_fail(s, s->p, "a value");
+		rc = *s->p == '-' || (*s->p >= '0' && *s->p <= '9') ? scan_number(s, node)
+								    : scan_fail(s, s->p, "a value");
 	}
 	node->end = (uint32_t)(s->p - s->begin);
 	return rc;
@@ -136,7 +138,8 @@ static int check_order(struct scan *s, uint32_t last, uint32_t key)
 	const struct json_node *n = &s->tape->nodes[key];
 	if (order == 0)
 		return scan_refuse(s, s->begin + n->start, "the key %.*s comes twice in this object",
-				   n->end - n->start < 80 ? (int)(n->end - n->start) : 80, (const char *)s->begin + n->start);
+				   n->end - n->start < 80 ? (int)(n->end - n->start) : 80,
+				   (const char *)s->begin + n->start);
 	s->tape->nodes[s->parent].flags |= JSON_UNSORTED;
 	s->unsorted = true;
 	s->canonical = false;
@@ -243,13 +246,23 @@ int json_parse(struct json_tape *tape, const char *bytes, size_t len, const stru
 	if (check_limits(&use, len, e))
 		return -1;
 	const unsigned char *begin = (const unsigned char *)(bytes ? bytes : "");
-	struct scan s = {.begin = begin, .p = begin, .end = begin + len, .tape = tape, .parent = UINT32_MAX,
-			 .depth_limit = use.depth, .canonical = true, .e = e};
+	struct scan s = {.begin = begin,
+			 .p = begin,
+			 .end = begin + len,
+			 .tape = tape,
+			 .parent = UINT32_MAX,
+			 .depth_limit = use.depth,
+			 .canonical = true,
+			 .e = e};
 	tape->tree.depth = 0;
 	if (scan_document(&s))
 		return -1;
-	tape->tree = (struct json_tree){.bytes = (const char *)begin, .nodes = tape->nodes, .len = (uint32_t)len,
-					.count = s.count, .depth = tape->tree.depth, .canonical = s.canonical};
+	tape->tree = (struct json_tree){.bytes = (const char *)begin,
+					.nodes = tape->nodes,
+					.len = (uint32_t)len,
+					.count = s.count,
+					.depth = tape->tree.depth,
+					.canonical = s.canonical};
 	return s.unsorted ? json_sort(&s) : 0;
 }
 

@@ -106,8 +106,8 @@ int json_sort(struct scan *scan)
 	struct json_tape *tape = scan->tape;
 	if (reserve(tape))
 		return error_set(scan->e, ERROR_SERVER, "no memory for a JSON text of %u bytes", tape->tree.len);
-	struct sorter s = {.scan = scan, .tree = &tape->tree, .from = tape->nodes, .to = tape->spare,
-			   .order = tape->order};
+	struct sorter s = {
+		.scan = scan, .tree = &tape->tree, .from = tape->nodes, .to = tape->spare, .order = tape->order};
 	if (copy_node(&s, 0))
 		return -1;
 	size_t cap = tape->cap;

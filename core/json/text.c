@@ -117,7 +117,8 @@ static int scan_escape(struct scan *s)
 	case 'u':
 		return scan_unicode(s, at);
 	default:
-		return scan_refuse(s, at, "no such escape in JSON; there are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
+		return scan_refuse(s, at,
+				   "no such escape in JSON; there are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
 	}
 }
 
@@ -137,7 +138,8 @@ int scan_string(struct scan *s, struct json_node *node)
 		if (*s->p >= 0x80)
 			return scan_refuse(s, s->p, "byte 0x%02X is not UTF-8", *s->p);
 		if (*s->p < 0x20)
-			return scan_refuse(s, s->p, "control character 0x%02X in a string; write \\u%04x", *s->p, *s->p);
+			return scan_refuse(s, s->p, "control character 0x%02X in a string; write \\u%04x", *s->p,
+					   *s->p);
 		node->flags = JSON_ESCAPED;
 		if (scan_escape(s))
 			return -1;

@@ -14,12 +14,13 @@
 
 struct log {
 	struct sink *sink;
-	bool people, colour;
-	char *service, *instance; /* owned */
+	int fd;
 	int64_t (*now)(void *arg);
 	void *arg;
 	atomic_int lowest;     /* the lowest level that any module wants: most calls end there */
 	pthread_mutex_t mutex; /* over what follows */
+	bool people, colour;
+	char *service, *instance; /* owned */
 	enum log_level level;
 	size_t n_own;
 	struct {
@@ -42,6 +43,24 @@ static bool wants_colour(int fd)
 	return isatty(fd) && !(none && *none) && !(term && strcmp(term, "dumb") == 0);
 }
 
+static void replace(char **text, const char *with)
+{
+	if (!with)
+		return;
+	free(*text);
+	*text = xstrdup(with);
+}
+
+void log_configure(struct log *log, enum log_format format, const char *service, const char *instance)
+{
+	pthread_mutex_lock(&log->mutex);
+	log->people = format == LOG_FOR_PEOPLE || (format == LOG_AUTO && isatty(log->fd));
+	log->colour = log->people && wants_colour(log->fd);
+	replace(&log->service, service);
+	replace(&log->instance, instance);
+	pthread_mutex_unlock(&log->mutex);
+}
+
 struct log *log_new(const struct log_options *options, struct error *e)
 {
 	if (options->fd < 0) {
@@ -50,15 +69,13 @@ struct log *log_new(const struct log_options *options, struct error *e)
 	}
 	struct log *log = xcalloc(1, sizeof *log);
 	log->sink = sink_new(options->fd);
-	log->people = options->format == LOG_FOR_PEOPLE || (options->format == LOG_AUTO && isatty(options->fd));
-	log->colour = log->people && wants_colour(options->fd);
-	log->service = options->service ? xstrdup(options->service) : NULL;
-	log->instance = options->instance ? xstrdup(options->instance) : NULL;
+	log->fd = options->fd;
 	log->now = options->now ? options->now : wall_clock;
 	log->arg = options->arg;
 	log->level = options->level;
 	atomic_init(&log->lowest, (int)options->level);
 	pthread_mutex_init(&log->mutex, NULL);
+	log_configure(log, options->format, options->service, options->instance);
 	return log;
 }
 
@@ -204,10 +221,13 @@ static void put(struct log *log, struct log_line *line)
 {
 	struct buf out = {0};
 	line->now = log->now(log->arg);
+	pthread_mutex_lock(&log->mutex);
 	line->colour = log->colour;
 	line->service = log->people || has(line->fields, line->n, "service") ? NULL : log->service;
 	line->instance = log->people || has(line->fields, line->n, "instance") ? NULL : log->instance;
-	if ((log->people ? log_format_people(&out, line) : log_format_json(&out, line)) == 0)
+	int rc = log->people ? log_format_people(&out, line) : log_format_json(&out, line);
+	pthread_mutex_unlock(&log->mutex);
+	if (rc == 0)
 		sink_put(log->sink, &out, line->level >= LOG_LEVEL_WARN);
 	buf_free(&out);
 }

@@ -150,9 +150,24 @@ static int l_logger(lua_State *L)
 	return 1;
 }
 
+/* configure{format = "auto" | "text" | "json", service =, instance =} */
+static int l_configure(lua_State *L)
+{
+	static const char *const formats[] = {"auto", "text", "json", NULL};
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_settop(L, 1);
+	lua_getfield(L, 1, "service");
+	lua_getfield(L, 1, "instance");
+	lua_getfield(L, 1, "format");
+	enum log_format format = (enum log_format)luaL_checkoption(L, 4, "auto", formats);
+	log_configure(observe_log(L), format, lua_tostring(L, 2), lua_tostring(L, 3));
+	return 0;
+}
+
 int luaopen_core_log(lua_State *L)
 {
-	static const luaL_Reg functions[] = {{"level", l_level}, {"logger", l_logger}, {NULL, NULL}};
+	static const luaL_Reg functions[] = {
+		{"level", l_level}, {"logger", l_logger}, {"configure", l_configure}, {NULL, NULL}};
 	luaL_newlib(L, functions);
 	lua_pushnil(L);
 	lua_pushnil(L);

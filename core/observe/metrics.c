@@ -122,7 +122,7 @@ static size_t key_of(char *key, enum metric metric, const char *const *values)
 {
 	size_t len = 0;
 	key[len++] = (char)('A' + metric);
-	for (size_t i = 0; i < metric_class(metric)->n_labels; i++) {
+	for (size_t i = 0; i < metric_class(metric)->n_labels && i < METRIC_LABELS; i++) {
 		size_t n = value_length(values[i]);
 		memcpy(key + len, values[i], n);
 		len += n;

@@ -62,6 +62,8 @@ struct log_field {
 
 struct log *log_new(const struct log_options *options, struct error *e);
 void log_free(struct log *log); /* writes what is pending, for 2 s at most */
+/* What the configuration says comes later than the first lines: takes format, service and instance (NULL: as they are). */
+void log_configure(struct log *log, enum log_format format, const char *service, const char *instance);
 /* Waits until all that was logged before is written; false after `timeout_ms`. Before an abort. */
 bool log_flush(struct log *log, int timeout_ms);
 

@@ -12,10 +12,10 @@
 
 #include "base/base.h"
 
-#define REGEX_MATCH_LIMIT 200000 /* steps of backtracking a search */
-#define REGEX_DEPTH_LIMIT 2000   /* nested backtracking points */
-#define REGEX_HEAP_LIMIT 4096    /* KiB of memory for backtracking */
-#define REGEX_SOURCE_LIMIT 4096  /* bytes of a regex */
+#define REGEX_MATCH_LIMIT  200000 /* steps of backtracking a search */
+#define REGEX_DEPTH_LIMIT  2000   /* nested backtracking points */
+#define REGEX_HEAP_LIMIT   4096   /* KiB of memory for backtracking */
+#define REGEX_SOURCE_LIMIT 4096   /* bytes of a regex */
 
 struct regex;
 

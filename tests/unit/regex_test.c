@@ -73,7 +73,8 @@ static double seconds(void)
 static void is_bounded_in_time(void **state)
 {
 	(void)state;
-	static const char *const sources[] = {"(a+)+$", "^(a|aa)+$", "(a*)*b", "(.*.*.*.*)*x", "(?:a?){60}a{60}$", "(\\w+\\s?)*!$"};
+	static const char *const sources[] = {"(a+)+$",       "^(a|aa)+$",        "(a*)*b",
+					      "(.*.*.*.*)*x", "(?:a?){60}a{60}$", "(\\w+\\s?)*!$"};
 	size_t len = 1 << 20;
 	char *text = malloc(len);
 	memset(text, 'a', len);
@@ -127,8 +128,10 @@ static void lua_face(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(finds_anywhere), cmocka_unit_test(knows_utf8),
-		cmocka_unit_test(names_the_position_of_a_mistake), cmocka_unit_test(is_bounded_in_time),
+		cmocka_unit_test(finds_anywhere),
+		cmocka_unit_test(knows_utf8),
+		cmocka_unit_test(names_the_position_of_a_mistake),
+		cmocka_unit_test(is_bounded_in_time),
 		cmocka_unit_test(lua_face),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
