@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Every message of the loader against its golden text: tests/spec/golden/pattern_*.txt, each a file with mistakes, a line
--- =====, and what the author reads. SRVTHREDS_GOLDEN=write writes the texts anew; read the difference before committing.
+-- Every message of the loader against its golden text: tests/spec/golden/pattern_*.txt, each a file with mistakes, a
+-- line =====, and what the author reads. SRVTHREDS_GOLDEN=write writes the texts anew; read the difference before you
+-- commit.
 local t = require "srvthreds.spec"
 local codes = require "srvthreds.pattern.codes"
 local pattern = require "srvthreds.pattern"

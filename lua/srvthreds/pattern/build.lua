@@ -161,7 +161,8 @@ local function report_stray(ctx, value, position, note, place)
   end
   if type(value) == "table" and not note then hint = 'a reaction is written p.reaction "name" { … }' end
   ctx.report:add("wrong_type", { file = note and note.file or place.file, line = note and note.line or place.line }, {
-    message = ("entry %d of the pattern is no reaction"):format(position), found = show(value, note), expected = 'p.reaction "name" { … }',
+    message = ("entry %d of the pattern is no reaction"):format(position), found = show(value, note),
+    expected = 'p.reaction "name" { … }',
     hint = hint })
 end
 

@@ -19,7 +19,7 @@ local function each_match(condition, inherited, fn)
     end
   end
   if condition.kind ~= "or" then return fn(condition, effective) end
-  for _, operand in ipairs(condition.operands) do each_match(operand, effective, fn) end
+  for _, operand in ipairs(condition.operands or {}) do each_match(operand, effective, fn) end
 end
 flow.each_match = each_match
 
@@ -27,7 +27,8 @@ local function check_name(ctx, pattern, t, where)
   if not t or built_in[t.name] or pattern.by_name[t.name] then return end
   local known = names.sorted(pattern.by_name)
   for _, name in ipairs(built_in_names) do known[#known + 1] = name end
-  ctx.report:add("unknown_reaction", { file = t.place.file, line = t.place.line, key = t.place.key, under = t.place.under, word = t.name }, {
+  local place = { file = t.place.file, line = t.place.line, key = t.place.key, under = t.place.under, word = t.name }
+  ctx.report:add("unknown_reaction", place, {
     message = ("%s leads to a reaction that doesn't exist"):format(where), found = show(t.name),
     expected = #known <= 20 and names.join(known) or "a reaction's name", nearest = names.nearest(t.name, known) })
 end
@@ -94,7 +95,8 @@ local function check_sending(ctx, reaction)
         hint = "add transform = { title = …, content = … }, or leave publish out" })
     elseif transform and not publish then
       local owner = transform.owner
-      ctx.report:add("transform_alone", { file = owner.file, line = owner.line, key = "transform", under = "directives" }, {
+      local place = { file = owner.file, line = owner.line, key = "transform", under = "directives" }
+      ctx.report:add("transform_alone", place, {
         message = "transform without publish: what it builds is sent to nobody",
         hint = 'add publish = "ADDRESSEE", or leave transform out' })
     end

@@ -3,6 +3,7 @@
 local build = require "srvthreds.pattern.build"
 local names = require "srvthreds.pattern.names"
 local nodes = require "srvthreds.pattern.nodes"
+local plain = require "srvthreds.pattern.plain"
 local report = require "srvthreds.pattern.report"
 local script = require "core.script"
 
@@ -143,7 +144,16 @@ local function report_unknown(state)
   end
 end
 
--- Runs the file; returns what it returned, or nil after a report.
+local function is_plain(state, node)
+  local note, why = plain.violation(node, state.nodes.notes)
+  if not note then return true end
+  state.report:add("wrong_type", { file = note.file, line = note.line, word = note.word }, {
+    message = ("this p.%s holds what can't be read"):format(note.word), found = why,
+    expected = "plain tables" })
+  return false
+end
+
+-- Runs the file; returns the note and the node that it returned, or nil after a report.
 local function run_file(state, source, file)
   local chunk, err = script.load(source, "@" .. file, new_environment(state))
   if not chunk then return report_syntax(state, err, file) end
@@ -161,7 +171,7 @@ local function run_file(state, source, file)
     return nil
   end
   local note = type(value) == "table" and state.nodes.notes[value]
-  if note and note.kind == "pattern" then return note end
+  if note and note.kind == "pattern" then return note, value end
   if not (note and note.kind == "unknown") then report_return(state, value, file) end
 end
 
@@ -181,8 +191,9 @@ function load.load(source, file, options)
     missing = {} }
   local empty = {}
   state.nodes = nodes.new(sources, function() return options.host or require "srvthreds.pattern".host or empty end)
-  local note = run_file(state, source, file)
+  local note, node = run_file(state, source, file)
   state.nodes.finish()
+  if note and not is_plain(state, node) then note = nil end
   local pattern = note and build.pattern({ report = state.report, notes = state.nodes.notes }, note)
   local problems = state.report:sorted()
   if state.report:failed() or not pattern then return nil, problems, state.required end

@@ -9,6 +9,7 @@
 --   op                  op, value: a matcher of p.where
 local json = require "core.json"
 local names = require "srvthreds.pattern.names"
+local plain = require "srvthreds.pattern.plain"
 
 local nodes = {}
 
@@ -147,7 +148,7 @@ function nodes.new(files, host)
   local api = builders(notes, add, here)
   matchers(notes, add, here, api)
   facts(api, host)
-  api.array, api.null = json.array, json.null
+  api.array, api.null = plain.array, json.null
   local known = names.sorted(api)
 
   local function missing(_, name)

@@ -39,7 +39,8 @@ function Report:_read(file)
   return self.read[file]
 end
 
--- Line and column of `place` = { file, line, key = "…", under = "…" | word = "…" }; the mark is on the key or word when it is found.
+-- Line and column of `place` = { file, line, key = "…", under = "…" | word = "…" }; the mark is on the key or word when
+-- it is found.
 function Report:_locate(place)
   local file, line = place.file or self.file, place.line
   if not line then
