@@ -20,14 +20,13 @@ from pathlib import Path
 
 
 def found(build, names):
-    programs = {path.name.removeprefix("bench_"): [str(path)] for path in sorted(Path(build).glob("bench_*"))
-                if path.is_file() and os.access(path, os.X_OK) and path.name != "bench_lua"}
-    programs |= {path.stem: [f"{build}/bench_lua", str(path)] for path in sorted(Path("bench").glob("*.lua"))}
-    programs |= {path.stem: [sys.executable, str(path)] for path in sorted(Path("bench").glob("*.py"))}
+    programs = {path.stem: [f"{build}/bench_{path.stem}"] for path in Path("bench").glob("*.c") if path.stem != "lua"}
+    programs |= {path.stem: [f"{build}/bench_lua", str(path)] for path in Path("bench").glob("*.lua")}
+    programs |= {path.stem: [sys.executable, str(path)] for path in Path("bench").glob("*.py")}
     unknown = [name for name in names if name not in programs]
     if unknown:
-        sys.exit(f"dev: no benchmark \"{unknown[0]}\"; there are: {' '.join(programs) or 'none'}")
-    return {name: programs[name] for name in names or programs}
+        sys.exit(f"dev: no benchmark \"{unknown[0]}\"; there are: {' '.join(sorted(programs)) or 'none'}")
+    return {name: programs[name] for name in names or sorted(programs)}
 
 
 def machine():

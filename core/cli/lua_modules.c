@@ -10,6 +10,8 @@
 	X(regex)                                                                                                       \
 	X(runtime)                                                                                                     \
 	X(json)                                                                                                        \
+	X(log)                                                                                                         \
+	X(metrics)                                                                                                     \
 	X(script)                                                                                                      \
 	X(terminal)                                                                                                    \
 	X(build)

@@ -8,6 +8,7 @@
 
 #define METRICS(X)                                                                                                     \
 	X(EVENTS_RECEIVED, COUNTER, "events_received_total", "type", 100, "Events accepted")                           \
+	X(EVENTS_REFUSED, COUNTER, "events_refused_total", "", 1, "Events refused at the edge, never queued")          \
 	X(EVENTS_PROCESSED, COUNTER, "events_processed_total", "outcome", 32, "Events processed, by outcome")          \
 	X(EVENT_LATENCY, HISTOGRAM, "event_latency_seconds", "", 1, "From accepted to committed")                      \
 	X(STEP_DURATION, HISTOGRAM, "step_duration_seconds", "pattern,reaction", 200, "A step, lock to commit")        \
