@@ -22,6 +22,12 @@
 #define BUILD "release"
 #endif
 
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 static void library(lua_State *L, const char *name, const char *version)
 {
 	int at = lua_gettop(L);
@@ -53,7 +59,7 @@ int luaopen_core_build(lua_State *L)
 	lua_setfield(L, -2, "version");
 	lua_pushliteral(L, BUILD);
 	lua_setfield(L, -2, "build");
-	lua_pushliteral(L, __VERSION__);
+	lua_pushliteral(L, COMPILER);
 	lua_setfield(L, -2, "compiler");
 	libraries(L);
 	lua_setfield(L, -2, "libraries");

@@ -1,0 +1,48 @@
+-- SPDX-License-Identifier: MIT
+local codes = require "srvthreds.cli.codes"
+local nearest = require "srvthreds.nearest"
+local output = require "srvthreds.cli.output"
+local problem = require "srvthreds.cli.problem"
+
+local function all_codes()
+  local all = {}
+  for _, entry in ipairs(require("srvthreds.pattern.codes").list) do all[#all + 1] = entry end
+  table.move(codes.list, 1, #codes.list, #all + 1, all)
+  return all
+end
+
+local function normal(word)
+  local letter, number = word:upper():match("^S?R?V?%-?([PC])(%d+)$")
+  return letter and ("SRV-%s%03d"):format(letter, tonumber(number)) or word:upper()
+end
+
+local function list(call, all)
+  local rows = {}
+  for i, entry in ipairs(all) do rows[i] = { code = entry.code, title = entry.title } end
+  output.list(call.flags.output, { { "code" }, { "title" } }, rows)
+  return 0
+end
+
+local function run(call)
+  local all, wanted = all_codes(), call.words[1]
+  if not wanted then return list(call, all) end
+  local known = {}
+  for i, entry in ipairs(all) do
+    known[i] = entry.code
+    if entry.code == normal(wanted) then
+      output.line(output.colour("bold", ("%s: %s"):format(entry.code, entry.title)))
+      output.line("")
+      output.line(entry.text)
+      return 0
+    end
+  end
+  problem.raise("not_found", ("there is no code %s"):format(wanted),
+    { nearest = nearest.of(normal(wanted), known), hint = "`srvthreds explain` lists them" })
+end
+
+return {
+  name = "explain", run = run, lists = true, no_config = true,
+  words = { { name = "CODE", optional = true, help = "as it stands in brackets at a message; without it: all codes" } },
+  examples = { { "srvthreds explain SRV-P012" }, { "srvthreds explain p12", "the same" }, { "srvthreds explain" } },
+  about = "What a code at the end of a message means and what to do about it.",
+}

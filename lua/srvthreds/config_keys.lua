@@ -1,0 +1,91 @@
+-- SPDX-License-Identifier: MIT
+-- Every key of the configuration, in the order in which it is shown. Flags, environment names, `config show` and
+-- docs/configuration.md come from here.
+
+---@class srvthreds.ConfigKey
+---@field key string
+---@field type "string"|"path"|"paths"|"port"|"integer"|"boolean"|"duration"|"size"|"choice"|"levels"|"list"
+---@field default any as it would be written in a file; nil: not set
+---@field help string
+---@field group string
+---@field secret boolean? never a flag, masked; NAME_FILE in the environment names a file that holds it
+---@field alias string[]? environment names of other deployments
+---@field later string? known, but refused in this version, with this reason
+---@field only string[]? prefixes of the values that this version takes
+---@field choices string[]?
+---@field min integer?
+---@field unset string? what is shown when it has no value
+
+local embedded = "this version has the embedded backend only (%s); the scale-out backends come later"
+
+---@type srvthreds.ConfigKey[]
+local keys = {
+  { group = "Folders" },
+  { key = "data", type = "path", default = "./srvthreds-data",
+    help = "the folder of the store, the lock and the admin token; made when it is missing" },
+  { key = "patterns", type = "paths", unset = "./patterns",
+    help = "folders of pattern files, watched; added to the profile's patterns" },
+  { key = "agents", type = "paths", unset = "./agents", help = "folders of agent files, watched" },
+  { key = "profiles", type = "paths", unset = "./run-profiles, then those that were installed",
+    help = "folders in which a profile is looked for, in this order" },
+
+  { group = "Addresses" },
+  { key = "bind", type = "string", default = "127.0.0.1", help = "the address to listen on; containers set 0.0.0.0" },
+  { key = "engine.port", type = "port", default = 8082,
+    help = "admin API, dashboard, health, metrics; 0 picks a free port and the ready line names it" },
+  { key = "session.port", type = "port", default = 3000, help = "WebSocket for participants" },
+  { key = "session.http_port", type = "port", default = 3001, help = "HTTP for participants" },
+  { key = "health.port", type = "port", default = 8083,
+    help = "health and metrics of a process that has neither the engine nor the session agent" },
+
+  { group = "Storage" },
+  { key = "store", type = "string", default = "sqlite:DATA/srvthreds.db", only = { "sqlite:", "memory:" },
+    later = embedded:format("sqlite:PATH or memory:"), alias = { "REDIS_HOST" },
+    help = "threds, events and queues: sqlite:PATH, or memory: for tests; DATA stands for the data folder" },
+  { key = "queue", type = "string", default = "local:", only = { "local:" }, later = embedded:format("local:"),
+    alias = { "RABBITMQ_HOST" }, help = "local: keeps the queue in the store" },
+  { key = "docdb", type = "string", default = "sqlite:", only = { "sqlite:" }, later = embedded:format("sqlite:"),
+    alias = { "MONGO_HOST" }, help = "documents and records; sqlite: is the store's file" },
+  { key = "dedup.keep", type = "duration", default = "7d", min = 60000,
+    help = "how long the same id of the same source is known again" },
+  { key = "inbox.keep", type = "duration", default = "7d", min = 60000,
+    help = "how long a participant's messages wait for it" },
+  { key = "records.keep", type = "duration", default = "90d", min = 60000,
+    help = "how long records of events and ended threds are kept" },
+
+  { group = "Limits" },
+  { key = "limits.event_size", type = "size", default = "1MiB", min = 1024, help = "a larger event is refused" },
+  { key = "limits.depth", type = "integer", default = 100, min = 4, help = "an event nested deeper is refused" },
+  { key = "limits.connections", type = "integer", default = 10000, min = 1,
+    help = "open connections of one listener" },
+  { key = "limits.send_queue", type = "size", default = "4MiB", min = 65536,
+    help = "a session that reads slower than this is closed and comes back with lastSeen" },
+
+  { group = "Who may do what" },
+  { key = "auth.dev_tokens", type = "boolean", unset = "true for `dev` on a loopback address, else false",
+    help = "a participant's id is taken as its token; on loopback only" },
+  { key = "auth.secret", type = "string", secret = true, alias = { "JWT_SECRET" }, help = "signs access tokens" },
+  { key = "auth.refresh_secret", type = "string", secret = true, alias = { "REFRESH_TOKEN_SECRET" },
+    help = "signs refresh tokens" },
+  { key = "auth.origins", type = "list", default = {},
+    help = "pages of other hosts that may open sessions: https://host; * is every page" },
+  { key = "tls.cert", type = "path", later = "TLS is not in this version; put a proxy that ends TLS before it",
+    help = "certificate chain (PEM)" },
+  { key = "tls.key", type = "path", later = "TLS is not in this version; put a proxy that ends TLS before it",
+    help = "private key (PEM)" },
+
+  { group = "Logs" },
+  { key = "log.level", type = "levels", default = "info", alias = { "LOG_LEVEL" },
+    help = "debug, info, warn or error; per module as in info,store=debug" },
+  { key = "log.format", type = "choice", choices = { "text", "json" }, unset = "text on a terminal, else json",
+    help = "text for people, json for machines: one object a line" },
+
+  { group = "For the verbs that talk to a running system" },
+  { key = "server", type = "string", default = "127.0.0.1", help = "the host that send, join, watch, threds… talk to" },
+  { key = "token", type = "string", secret = true,
+    help = "your access token, for send and join; without it the participant's id, which `dev` takes on loopback" },
+  { key = "admin_token", type = "string", secret = true, unset = "what DATA/admin.token holds",
+    help = "for the verbs that look at and act on a system" },
+}
+
+return keys
