@@ -7,12 +7,14 @@
 
 /* A module is one line: core.NAME is opened by luaopen_core_NAME. */
 #define MODULES(X)                                                                                                     \
-	X(regex)                                                                                                       \
 	X(runtime)                                                                                                     \
 	X(json)                                                                                                        \
 	X(log)                                                                                                         \
 	X(metrics)                                                                                                     \
 	X(script)                                                                                                      \
+	X(regex)                                                                                                       \
+	X(log)                                                                                                         \
+	X(metrics)                                                                                                     \
 	X(terminal)                                                                                                    \
 	X(build)
 

@@ -6,7 +6,9 @@ local runtime = require "core.runtime"
 
 local function pattern_files(folder, into)
   for _, name in ipairs(runtime.list(folder) or {}) do
-    if name:find("%.lua$") and not name:find("_test%.lua$") then into[#into + 1] = folder .. "/" .. name end
+    local tested = name:match("^(.+)_test%.lua$")
+    local is_test = tested and runtime.stat(("%s/%s.lua"):format(folder, tested))
+    if name:find("%.lua$") and not is_test then into[#into + 1] = folder .. "/" .. name end
   end
 end
 
