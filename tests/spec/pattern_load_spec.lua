@@ -254,6 +254,17 @@ for _, name in ipairs { "contact", "echo_test" } do
   end)
 end
 
+t.test("editors know exactly what the face has", function()
+  local known = require "srvthreds.pattern.nodes".new({}, function() return {} end).known
+  local described = { null = true }
+  for name in runtime.read_file "library/srvthreds/pattern.lua":gmatch "\nfunction p%.([%w_]+)" do described[name] = true end
+  for _, name in ipairs(known) do
+    t.ok(described[name], name)
+    described[name] = nil
+  end
+  t.eq(described, {})
+end)
+
 t.task("the pattern of the language's description", function()
   local loaded, problems = pattern.load(runtime.read_file "tests/spec/golden/example_pattern.txt", "contact.lua")
   t.ok(loaded, problems[1] and pattern.format(problems[1]))
