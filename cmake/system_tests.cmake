@@ -17,3 +17,7 @@ foreach(source ${system_tests})
     set_tests_properties(system/${name} PROPERTIES RUN_SERIAL ON)
   endif()
 endforeach()
+add_test(NAME tools/rules
+  COMMAND ${SYSTEM_PYTHON} -m pytest -q -p no:cacheprovider tests/tools
+  WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(tools/rules PROPERTIES TIMEOUT 60 ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
