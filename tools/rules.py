@@ -58,7 +58,8 @@ class Source:
 
 
 def spdx(source):
-    first = source.lines[1:2] if source.lines[0].startswith("#!") else source.lines[0:1]
+    second = source.lines[0].startswith(("#!", "---@meta"))  # which have to be the first line themselves
+    first = source.lines[1:2] if second else source.lines[0:1]
     if source.kind in ("c", "lua", "py", "sh", "cmake") and "SPDX-License-Identifier: MIT" not in "".join(first):
         yield 1, "the first line is to be the SPDX line: SPDX-License-Identifier: MIT"
 

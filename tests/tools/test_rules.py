@@ -45,17 +45,19 @@ BAD = [
 GOOD = [
     (rules.spdx, "tools/a.sh", "#!/bin/sh\n# SPDX-License-Identifier: MIT\n"),
     (rules.spdx, "README.md", "# A\n"),
+    (rules.spdx, "library/a.lua", "---@meta\n" + LUA),
     (rules.file_length, "lua/a.lua", LUA + "g()\n" * 599),
     (rules.function_length, "core/net/a.c", C + SHORT_C + SHORT_C),
     (rules.function_length, "lua/a.lua", LUA + "f(function() return 1 end)\n" + "g()\n" * 90),
     (rules.includes, "core/net/lua_net.c", C + "#include <lua.h>\n"),
     (rules.includes, "core/runtime/task.h", C + "#include <lua.h>\n"),
-    (rules.includes, "core/net/a.c", C + '#include "runtime/task.h"\n#include "net/part.h"\n#include "base/fault.h"\n'),
+    (rules.includes, "core/net/a.c", C + '#include "runtime/task.h"\n#include "net/part.h"\n'),
+    (rules.includes, "core/net/a.c", C + '#include "base/fault.h"\n'),
     (rules.includes, "core/queue/local.c", C + '#include "store/sqlite.h"\n'),
     (rules.includes, "core/store/class.h", C + '#include "queue/queue.h"\n'),
     (rules.statics, "core/net/a.c", C + "static const int table[] = {1};\nstruct net;\nint f(int a);\ntypedef int t;\n"),
     (rules.statics, "core/net/a.c", C + "struct a {\n\tint n;\n};\nint f(void)\n{\n\tint n = 0;\n\treturn n;\n}\n"),
-    (rules.unfinished, "core/net/a.c", C + 'char name[] = "XXX' + 'XXX";\n'),
+    (rules.unfinished, "core/net/a.c", C + 'char name[] = "' + "X" * 6 + '";\n'),
 ]
 
 

@@ -152,9 +152,8 @@ static void every_line_is_valid_json(void **state)
 	for (char *line; (line = strtok_r(rest, "\n", &rest));)
 		if (json_canonical(line, strlen(line), NULL, &canonical, &e))
 			fail_msg("%s: %.200s", e.message, line);
-	assert_non_null(canonical.data);
 	assert_true(canonical.len > 8192 && canonical.len < 9000);
-	assert_non_null(strstr(canonical.data, "bad \xEF\xBF\xBD\xEF\xBF\xBD bytes"));
+	assert_non_null(strstr(canonical.data ? canonical.data : "", "bad \xEF\xBF\xBD\xEF\xBF\xBD bytes"));
 	buf_free(&canonical);
 }
 
