@@ -1,0 +1,9 @@
+-- SPDX-License-Identifier: MIT
+-- A service that answers each task with what it got.
+local agent = require "srvthreds.agent"
+
+return agent.agent "org.test.echo" {
+  tasks = {
+    echo = function(task) return { echoed = task.params.values.n } end,
+  },
+}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""Nothing is lost and nothing is done twice: a seeded load, kill -9 again and again, then everything is counted."""
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import Server, load, until
+from load import Sender, begin, plan, report
+
+PROFILES = Path(__file__).parent / "profiles"
+SEED = int(os.environ.get("SRVTHREDS_SEED", "1"))
+
+
+def settle(server):
+    """Until the queue is empty and no timer is under way."""
+    def idle():
+        status, stats = server.admin("GET", "/api/stats")
+        return status == 200 and stats["queue"]["depth"] == 0 and stats["timers"]["overdue"] == 0
+    until(idle, 30, "the queue to be empty")
+
+
+def run(tmp_path, total, kills, pause):
+    """`kills` is a list of what each start gets as SRVTHREDS_FAIL, None = killed from outside after a random time."""
+    rng = random.Random(SEED)
+    server = Server(tmp_path, f"--profiles={PROFILES}", profile="exact")
+    server.start()
+    try:
+        events = plan(begin(server, 20), total, SEED)
+        senders = [Sender(server, name, list_, seed=SEED) for name, list_ in events.items()]
+        for sender in senders:
+            sender.start()
+        for point in kills:
+            if point is None:
+                time.sleep(rng.uniform(*pause))
+                server.kill()
+            server.start(env={"SRVTHREDS_FAIL": point} if point else None)
+            if point:
+                until(lambda: not server.running() or not any(s.is_alive() for s in senders), 60, f"the end at {point}")
+                if not server.running():
+                    server.wait_exit()
+                else:
+                    server.kill()
+        if not server.running():
+            server.start()
+        until(lambda: not any(s.is_alive() for s in senders), 120, "every event to be accepted")
+        settle(server)
+        time.sleep(0.4)  # the last spawned threds expire 300 ms after they began
+        settle(server)
+        for sender in senders:
+            if sender.client is None or sender.client.close_code:
+                sender.connect()
+        until(lambda: [s.take() for s in senders] and not report_deliveries(server, senders), 20, "deliveries")
+        for sender in senders:
+            sender.stop = True
+        assert server.stop() == 0
+        wrong = report(server.data / "srvthreds.db", senders, events)
+        assert not wrong, f"seed {SEED}: {len(wrong)} differences:\n" + "\n".join(wrong[:20])
+    finally:
+        server.close()
+
+
+def report_deliveries(server, senders):
+    """Is anybody's inbox ahead of what it got?"""
+    status, stats = server.admin("GET", "/api/stats")
+    assert status == 200
+    return any(s.client.close_code for s in senders) or time.monotonic() < getattr(report_deliveries, "until", 0)
+
+
+def test_random_kills(tmp_path):
+    run(tmp_path, load(5000), [None] * load(30), (0.05, 0.5))
+
+
+POINTS = ["after_consume", "after_lock_and_load", "after_lua", "before_commit", "mid_batch", "after_commit",
+          "before_ack", "after_ack"]
+
+
+@pytest.mark.skipif("debug" not in os.environ.get("SRVTHREDS_BUILD", "") and not os.environ.get("SRVTHREDS_FAULTS"),
+                    reason="the named points are compiled into debug builds")
+def test_named_points(tmp_path):
+    rng = random.Random(SEED)
+    run(tmp_path, load(2000), [f"{p}:{rng.randint(1, 60)}" for p in POINTS for _ in range(2)], (0.05, 0.5))
