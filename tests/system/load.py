@@ -38,6 +38,13 @@ class Sender(threading.Thread):
                 time.sleep(0.02)
         return False
 
+    def prepare(self):
+        """Its first connection, and the event after which everything must come."""
+        assert self.connect()
+        self.client.send({"id": f"anchor-{self.name_}", "type": "test.begin"})
+        self.begun = self.client.wait_title("begun")["id"]
+        self.last_seen = self.begun
+
     def take(self):
         """What has come since the last call; the last one is where the next connection goes on."""
         new = self.client.events[self.client.taken:]
@@ -105,6 +112,28 @@ def plan(threds, total, seed):
     return events
 
 
+def boxes_of(db):
+    """participant -> [(k, event id)]"""
+    names = dict(db.execute("select n, id from participant"))
+    boxes = {}
+    for who, k, body in db.execute("select i.who, i.k, e.body from inbox i join event e on e.n=i.event order by i.who, i.k"):
+        boxes.setdefault(names[who], []).append((k, json.loads(body)["id"]))
+    return boxes
+
+
+def undelivered(path, senders):
+    """How much of the inboxes has not come, while the server runs."""
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    boxes = boxes_of(db)
+    db.close()
+    missing = 0
+    for sender in senders:
+        sender.take()
+        order = [i for _, i in boxes.get(sender.name_, [])]
+        missing += len(set(order[order.index(sender.begun):]) - set(sender.received))
+    return missing
+
+
 def report(path, senders, events):
     """Compares the file with what was accepted and delivered. Returns a list of differences."""
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
@@ -155,10 +184,7 @@ def report(path, senders, events):
     differ("spawned threds that expired once", Counter((step, reaction) for _, step, reaction in timed),
            Counter({(2, "over"): spawned}) if spawned else Counter())
     # What stands in an inbox, and what its participant got. A participant reads on where it had been.
-    names = dict(db.execute("select n, id from participant"))
-    boxes = {}
-    for who, k, body in db.execute("select i.who, i.k, e.body from inbox i join event e on e.n=i.event order by i.who, i.k"):
-        boxes.setdefault(names[who], []).append((k, json.loads(body)["id"]))
+    boxes = boxes_of(db)
     for sender in senders:
         box = boxes.get(sender.name_, [])
         differ(f"inbox numbers of {sender.name_} without holes", [k for k, _ in box], list(range(1, len(box) + 1)))
@@ -166,7 +192,7 @@ def report(path, senders, events):
         differ(f"in the inbox of {sender.name_} twice", len(box) - len(known), 0)
         differ(f"delivered to {sender.name_} but not committed", len(set(sender.received) - known), 0)
         order = [i for _, i in box]
-        first = order.index(sender.begun) if sender.begun in known else 0
+        first = order.index(sender.begun)
         differ(f"committed for {sender.name_} and not delivered", len(set(order[first:]) - set(sender.received)), 0)
         differ(f"delivered to {sender.name_} twice", [i for i, n in sender.received.items() if n > 1], [])
     emitted = one("select count(*) from event where source=0")
