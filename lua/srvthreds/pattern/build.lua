@@ -106,6 +106,7 @@ local function read_condition(ctx, body, place, name)
   if #entries > 1 then report_entries(ctx, entries, place, name) end
   local first = entries[1]
   if first and first.note and first.note.kind == "unknown" then return nil end
+  if not first and body.condition ~= nil then return nil end
   if not first or not conditions.is(first.note) then
     ctx.report:add("no_condition", place, { message = name .. " has no condition",
       found = first and show(first.value, first.note) or nil,
@@ -195,7 +196,7 @@ local function read_reactions(ctx, pattern, body, place)
       report_stray(ctx, body[key], key, note, place)
     end
   end
-  if #positions == 0 then
+  if #positions == 0 and body.reactions == nil then
     ctx.report:add("no_reactions", place, { message = "the pattern has no reactions",
       expected = 'at least one p.reaction "name" { … }' })
   end

@@ -98,7 +98,9 @@ local function publish(ctx, value, place)
     local to = to_of(ctx, value, place, "publish")
     return to and { to = to, place = place } or nil
   end
-  local read, clean = values.fields(ctx, value, publish_schema, place, { what = "publish", prefix = "publish." })
+  local read, clean = values.fields(ctx, value, publish_schema, place, { what = "publish", prefix = "publish.",
+    hint = function(key) return type(key) == "number" and "addressees beside a name stand in to = { … }" or nil end })
+  if value.to == nil and not clean then return nil end
   if value.to == nil then
     ctx.report:add("no_addressee", place, { message = "publish has no `to`",
       expected = 'to = a participant, "$group", "$thred", "$all", a service, a list of these, or a function' })

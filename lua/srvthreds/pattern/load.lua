@@ -34,21 +34,32 @@ local syntax_hints = {
   { "'<eof>' expected near", "nothing may follow `return`; is there an `end` or a bracket too many?" },
 }
 
-local function syntax_hint(text)
+local function syntax_hint(text, near)
+  if near == "=" then return "to compare, write ==; to give a value, the name stands before it alone" end
+  if near == "<eof>" and text:find "unexpected symbol" then
+    return "something is missing at the end, or there is a comma too many"
+  end
   for _, entry in ipairs(syntax_hints) do
     local found, _, capture = text:find(entry[1])
     if found then return capture and entry[2]:format(capture) or entry[2] end
   end
 end
 
+-- The last line that isn't empty.
+local function last_line(source)
+  local _, lines = source:gsub("%s+$", ""):gsub("\n", "")
+  return lines + 1
+end
+
 local function report_syntax(state, err, file)
   local line, text = split(message_of(err))
   if type(err) == "table" then line = err.line or line end
-  local near = text:match("near '(.-)'$")
+  local near = text:match("near '(.-)'$") or text:match "near (<eof>)$"
+  if near == "<eof>" or text:find "^no visible label" then line = math.min(line, last_line(state.sources[file])) end
   state.report:add("syntax", { file = file, line = line, word = near and near:match("^[%w_]+$") }, {
     message = text:gsub(" near '.-'$", ""):gsub(" near <eof>$", " at the end of the file"),
-    found = near and "`" .. near .. "`",
-    hint = syntax_hint(text) })
+    found = near and near ~= "<eof>" and "`" .. near .. "`" or nil,
+    hint = syntax_hint(text, near) })
 end
 
 -- The name that a message is about, for the mark, and what the sandbox guesses was meant.
@@ -64,7 +75,8 @@ local function report_run(state, err, file)
   file = type(file) == "string" and file:gsub("^@", "") or state.report.file
   if kind ~= "error" then
     state.report:add("budget", { file = file, line = line }, {
-      message = ("loading stopped: over its limit of %s"):format(kind == "cpu" and "time" or kind), found = text })
+      message = "the file was stopped while it was loaded: " .. text:gsub("^the script was ended: ", ""),
+      hint = "loading only describes the pattern; is there an endless loop?" })
     return
   end
   local word, nearest = run_hint(text)
@@ -129,8 +141,7 @@ end
 
 local function report_return(state, value, file)
   local note = state.nodes.notes[value]
-  local _, lines = state.sources[file]:gsub("\n", "")
-  state.report:add("no_pattern", { file = file, line = note and note.line or lines + 1 }, {
+  state.report:add("no_pattern", { file = file, line = note and note.line or last_line(state.sources[file]) }, {
     message = "the file doesn't return a pattern", found = report.show(value, note),
     expected = 'return p.pattern "Name" { … }',
     hint = value == nil and "`return` is missing before p.pattern, or it is missing at the end of the file" or nil })
@@ -192,10 +203,10 @@ function load.load(source, file, options)
   local empty = {}
   state.nodes = nodes.new(sources, function() return options.host or require "srvthreds.pattern".host or empty end)
   local note, node = run_file(state, source, file)
-  state.nodes.finish()
   if note and not is_plain(state, node) then note = nil end
   local pattern = note and build.pattern({ report = state.report, notes = state.nodes.notes }, note)
   local problems = state.report:sorted()
+  state.nodes.finish()
   if state.report:failed() or not pattern then return nil, problems, state.required end
   pattern.version = options.version
   return build.finish(pattern), problems, state.required

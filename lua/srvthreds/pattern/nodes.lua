@@ -167,7 +167,12 @@ function nodes.new(files, host)
     __newindex = function(_, key) error(("p is read-only: p.%s can't be set"):format(tostring(key)), 2) end,
     __metatable = false,
   })
-  return { face = face, notes = notes, unknown = unknown, known = known, finish = function() loading = false end }
+  -- A pattern's functions keep the face; they need no lines any more.
+  local function finish()
+    loading = false
+    for file in pairs(files) do files[file] = nil end
+  end
+  return { face = face, notes = notes, unknown = unknown, known = known, finish = finish }
 end
 
 return nodes

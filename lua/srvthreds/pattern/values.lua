@@ -149,7 +149,11 @@ end
 ---@return table read, boolean clean
 function values.fields(ctx, value, schema, place, options)
   local read, clean, prefix = {}, true, options.prefix or ""
-  local known = names.sorted(schema)
+  local list -- only for messages: sorted when one is needed
+  local function known()
+    list = list or names.sorted(schema)
+    return list
+  end
   for _, key in ipairs(names.sorted(value)) do
     local check = schema[key]
     local at = { file = place.file, line = place.line, key = key, under = options.under or place.key }
@@ -158,16 +162,16 @@ function values.fields(ctx, value, schema, place, options)
       if read[key] == nil then clean = false end
     else
       clean = false
-      local nearest = names.nearest(key, known)
+      local nearest = names.nearest(key, known())
       ctx.report:add("unknown_key", at, { message = ("unknown key `%s` in %s"):format(key, options.what),
-        expected = names.join(known), nearest = nearest, hint = options.hint and options.hint(key, nearest) })
+        expected = names.join(known()), nearest = nearest, hint = options.hint and options.hint(key, nearest) })
     end
   end
   for key, item in next, value do
     if type(key) ~= "string" and not (options.positions and math.type(key) == "integer") then
       clean = false
       ctx.report:add("unknown_key", place, { message = ("an entry without a name in %s"):format(options.what),
-        found = ("%s at position %s"):format(show(item, ctx.notes[item]), tostring(key)), expected = names.join(known),
+        found = ("%s at position %s"):format(show(item, ctx.notes[item]), tostring(key)), expected = names.join(known()),
         hint = options.hint and options.hint(key) })
     end
   end
