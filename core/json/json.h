@@ -67,7 +67,11 @@ uint32_t json_at(const struct json_tree *tree, uint32_t array, uint32_t i);
 int64_t json_int(const struct json_tree *tree, uint32_t node);
 double json_float(const struct json_tree *tree, uint32_t node);
 /* The text of a string node without escapes (JSON_ESCAPED not set), borrowed from the bytes. */
-const char *json_text(const struct json_tree *tree, uint32_t node, size_t *len);
+static inline const char *json_text(const struct json_tree *tree, uint32_t node, size_t *len)
+{
+	*len = tree->nodes[node].end - tree->nodes[node].start - 2;
+	return tree->bytes + tree->nodes[node].start + 1;
+}
 /* The text of any string node into `out`, which has room for end - start bytes; the length. */
 size_t json_unescape(const struct json_tree *tree, uint32_t node, char *out);
 /* Byte order of two string nodes, as memcmp. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,8 +47,9 @@ static int scan_integer(struct scan *s, const unsigned char *at, const unsigned 
 	node->kind = JSON_INT;
 	if (fits(first, len, negative))
 		return 0;
-	return scan_refuse(s, at, "the integer %.24s%s does not fit in 64 bits; send it as a string", (const char *)at,
-			   s->p - at > 24 ? "..." : "");
+	bool cut = s->p - at > 24;
+	return scan_refuse(s, at, "the integer %.*s%s does not fit in 64 bits; send it as a string",
+			   cut ? 24 : (int)(s->p - at), (const char *)at, cut ? "..." : "");
 }
 
 /* Up to 15 digits are their own shortest form, so only what is longer or has an exponent must be tried. */
@@ -214,7 +216,7 @@ static size_t lay_out(char *out, const char *d, int n, int exponent)
 static size_t slow_format(char *out, double value)
 {
 	char text[40], d[20];
-	for (int precision = 14; precision <= 16; precision++) {
+	for (int precision = value < DBL_MIN ? 0 : 14; precision <= 16; precision++) {
 		snprintf(text, sizeof text, "%.*e", precision, value);
 		if (strtod(text, NULL) == value)
 			break;

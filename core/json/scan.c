@@ -59,173 +59,229 @@ static int grow(struct scan *s)
 	return 0;
 }
 
-static inline void skip_space(struct scan *s)
+/* The parts below take the place where they begin and return the one behind, or NULL with the error set: so it stays in
+ * a register. */
+typedef const unsigned char *place_t;
+
+static place_t skip_some(struct scan *s, place_t p)
 {
-	while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t')) {
+	while (p < s->end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
 		s->canonical = false;
-		s->p++;
+		p++;
 	}
+	return p;
 }
 
-static int scan_word(struct scan *s, struct json_node *node, const char *word, size_t len, uint8_t kind)
+static inline place_t skip_space(struct scan *s, place_t p)
 {
-	if ((size_t)(s->end - s->p) < len || memcmp(s->p, word, len) != 0)
-		return scan_fail(s, s->p, "a value");
-	s->p += len;
-	node->kind = kind;
+	return p < s->end && *p <= ' ' ? skip_some(s, p) : p;
+}
+
+static inline struct json_node *add_node(struct scan *s, place_t p)
+{
+	if (s->count == s->tape->cap && grow(s))
+		return NULL;
+	struct json_node *node = &s->tape->nodes[s->count++];
+	node->start = (uint32_t)(p - s->begin);
+	node->next = s->count;
+	node->count = 0;
 	node->flags = 0;
-	return 0;
+	return node;
 }
 
-static int open_container(struct scan *s, struct json_node *node)
+static inline place_t scan_string(struct scan *s, place_t p, struct json_node *node)
 {
-	if (++s->depth > s->depth_limit)
-		return scan_refuse(s, s->p, "deeper than %zu levels", s->depth_limit);
+	node->kind = JSON_STRING;
+	p = json_plain(p + 1, s->end);
+	if (p < s->end && *p == '"')
+		return p + 1;
+	s->p = p;
+	return scan_string_rest(s, node) ? NULL : s->p;
+}
+
+/* Short integers here, the rest in number.c. */
+static inline place_t scan_digits(struct scan *s, place_t p, struct json_node *node)
+{
+	place_t at = p, most = s->end - p > 16 ? p + 16 : s->end;
+	while (p < most && *p >= '0' && *p <= '9')
+		p++;
+	if (p > at && p < most && *p != '.' && (*p | 0x20) != 'e' && (*at != '0' || p == at + 1)) {
+		node->kind = JSON_INT;
+		return p;
+	}
+	s->p = at;
+	return scan_number(s, node) ? NULL : s->p;
+}
+
+static place_t scan_word(struct scan *s, place_t p, struct json_node *node)
+{
+	static const struct {
+		const char *word;
+		uint8_t len, kind;
+	} words[] = {{"null", 4, JSON_NULL}, {"false", 5, JSON_FALSE}, {"true", 4, JSON_TRUE}};
+	for (size_t i = 0; i < 3; i++)
+		if ((size_t)(s->end - p) >= words[i].len && memcmp(p, words[i].word, words[i].len) == 0) {
+			node->kind = words[i].kind;
+			return p + words[i].len;
+		}
+	scan_fail(s, p, "a value");
+	return NULL;
+}
+
+static place_t open_container(struct scan *s, place_t p, struct json_node *node)
+{
+	if (++s->depth > s->depth_limit) {
+		scan_refuse(s, p, "deeper than %zu levels", s->depth_limit);
+		return NULL;
+	}
 	if (s->depth > s->tape->tree.depth)
 		s->tape->tree.depth = s->depth;
-	node->kind = *s->p == '{' ? JSON_OBJECT : JSON_ARRAY;
-	node->flags = 0;
+	node->kind = *p == '{' ? JSON_OBJECT : JSON_ARRAY;
 	node->next = s->parent; /* until it is closed */
 	s->parent = s->count - 1;
-	s->p++;
-	return 0;
+	return p + 1;
 }
 
 /* The next value, or the beginning of one that holds others. */
-static int scan_value(struct scan *s)
+static place_t scan_value(struct scan *s, place_t p)
 {
-	if (s->count == s->tape->cap && grow(s))
-		return -1;
-	struct json_node *node = &s->tape->nodes[s->count++];
-	int rc;
-	if (s->p == s->end)
-		return scan_fail(s, s->p, "a value");
-	node->start = (uint32_t)(s->p - s->begin);
-	node->count = 0;
-	node->next = s->count;
-	switch (*s->p) {
-	case '{':
-	case '[':
-		return open_container(s, node);
-	case '"':
-		rc = scan_string(s, node);
-		break;
-	case 't':
-		rc = scan_word(s, node, "true", 4, JSON_TRUE);
-		break;
-	case 'f':
-		rc = scan_word(s, node, "false", 5, JSON_FALSE);
-		break;
-	case 'n':
-		rc = scan_word(s, node, "null", 4, JSON_NULL);
-		break;
-	default:
-		rc = *s->p == '-' || (*s->p >= '0' && *s->p <= '9') ? scan_number(s, node)
-								    : scan_fail(s, s->p, "a value");
+	if (p == s->end) {
+		scan_fail(s, p, "a value");
+		return NULL;
 	}
-	node->end = (uint32_t)(s->p - s->begin);
-	return rc;
+	struct json_node *node = add_node(s, p);
+	if (!node)
+		return NULL;
+	if (*p == '"')
+		p = scan_string(s, p, node);
+	else if (*p == '{' || *p == '[')
+		return open_container(s, p, node);
+	else if (*p == '-' || (*p >= '0' && *p <= '9'))
+		p = scan_digits(s, p, node);
+	else
+		p = scan_word(s, p, node);
+	node->end = p ? (uint32_t)(p - s->begin) : 0;
+	return p;
+}
+
+static int refuse_twice(struct scan *s, uint32_t key)
+{
+	const struct json_node *n = &s->tape->nodes[key];
+	uint32_t len = n->end - n->start;
+	const unsigned char *at = s->begin + n->start;
+	bool cut = len > 80;
+	if (cut)
+		for (len = 80; (at[len] & 0xC0) == 0x80;)
+			len--;
+	return scan_refuse(s, at, "the key %.*s%s comes twice in this object", (int)len, (const char *)at,
+			   cut ? "..." : "");
 }
 
 /* In most objects keys come in order: then one comparison each finds both duplicates and disorder. */
 static int check_order(struct scan *s, uint32_t last, uint32_t key)
 {
-	s->tape->tree.bytes = (const char *)s->begin;
-	s->tape->tree.nodes = s->tape->nodes;
-	int order = json_compare(&s->tape->tree, last, key);
-	if (order < 0)
+	struct json_node *nodes = s->tape->nodes;
+	const unsigned char *a = s->begin + nodes[last].start + 1, *b = s->begin + nodes[key].start + 1;
+	if (*a < *b && *a != '\\' && *b != '\\' && *b != '"')
 		return 0;
-	const struct json_node *n = &s->tape->nodes[key];
+	const struct json_tree tree = {.bytes = (const char *)s->begin, .nodes = nodes};
+	int order = json_compare(&tree, last, key);
 	if (order == 0)
-		return scan_refuse(s, s->begin + n->start, "the key %.*s comes twice in this object",
-				   n->end - n->start < 80 ? (int)(n->end - n->start) : 80,
-				   (const char *)s->begin + n->start);
-	s->tape->nodes[s->parent].flags |= JSON_UNSORTED;
-	s->unsorted = true;
-	s->canonical = false;
+		return refuse_twice(s, key);
+	if (order > 0) {
+		nodes[s->parent].flags |= JSON_UNSORTED;
+		s->unsorted = true;
+		s->canonical = false;
+	}
 	return 0;
 }
 
 /* `last` is the key before, 0 if there is none. */
-static int scan_key(struct scan *s, uint32_t last, const char *expected)
+static inline place_t scan_key(struct scan *s, place_t p, uint32_t last, const char *expected)
 {
-	skip_space(s);
-	if (s->p == s->end || *s->p != '"')
-		return scan_fail(s, s->p, expected);
+	p = skip_space(s, p);
+	if (p == s->end || *p != '"') {
+		scan_fail(s, p, expected);
+		return NULL;
+	}
 	uint32_t key = s->count;
-	if (scan_value(s))
-		return -1;
+	struct json_node *node = add_node(s, p);
+	if (!node || !(p = scan_string(s, p, node)))
+		return NULL;
+	node->end = (uint32_t)(p - s->begin);
 	struct json_node *object = &s->tape->nodes[s->parent];
 	if (last && !(object->flags & JSON_UNSORTED) && check_order(s, last, key))
-		return -1;
-	s->tape->nodes[s->parent].end = key; /* the key before, until it is closed */
-	skip_space(s);
-	if (s->p == s->end || *s->p != ':')
-		return scan_fail(s, s->p, "':' behind the key");
-	s->p++;
-	return 0;
+		return NULL;
+	object->end = key; /* the key before, until it is closed */
+	p = skip_space(s, p);
+	if (p == s->end || *p != ':') {
+		scan_fail(s, p, "':' behind the key");
+		return NULL;
+	}
+	return p + 1;
 }
 
-static void close_container(struct scan *s)
+static inline place_t close_container(struct scan *s, place_t p)
 {
 	struct json_node *node = &s->tape->nodes[s->parent];
-	s->p++;
 	s->parent = node->next;
 	s->depth--;
 	node->next = s->count;
-	node->end = (uint32_t)(s->p - s->begin);
+	node->end = (uint32_t)(p + 1 - s->begin);
+	return p + 1;
 }
 
-/* Behind a '{' or '[': 1 = it is empty and closed again. */
-static int enter(struct scan *s)
+/* Behind a '{' or '[': `complete` if it is empty and closed again. */
+static place_t enter(struct scan *s, place_t p, bool *complete)
 {
-	bool object = s->tape->nodes[s->parent].kind == JSON_OBJECT;
-	skip_space(s);
-	if (s->p < s->end && *s->p == (object ? '}' : ']')) {
-		close_container(s);
-		return 1;
+	struct json_node *node = &s->tape->nodes[s->parent];
+	bool object = node->kind == JSON_OBJECT;
+	p = skip_space(s, p);
+	if (p < s->end && *p == (object ? '}' : ']')) {
+		*complete = true;
+		return close_container(s, p);
 	}
-	s->tape->nodes[s->parent].count = 1;
-	return object ? scan_key(s, 0, "a key in double quotes or '}'") : 0;
+	node->count = 1;
+	return object ? scan_key(s, p, 0, "a key in double quotes or '}'") : p;
 }
 
-/* Behind a value: closes what ends here. 1 = the text is complete. */
-static int leave(struct scan *s)
+/* Behind a value: closes what ends here. `complete` if the text does. */
+static place_t leave(struct scan *s, place_t p, bool *complete)
 {
 	while (s->parent != UINT32_MAX) {
 		struct json_node *parent = &s->tape->nodes[s->parent];
 		bool object = parent->kind == JSON_OBJECT;
-		skip_space(s);
-		if (s->p < s->end && *s->p == ',') {
-			s->p++;
+		p = skip_space(s, p);
+		if (p < s->end && *p == ',') {
 			parent->count++;
-			return object ? scan_key(s, parent->end, "a key in double quotes") : 0;
+			return object ? scan_key(s, p + 1, parent->end, "a key in double quotes") : p + 1;
 		}
-		if (s->p == s->end || *s->p != (object ? '}' : ']'))
-			return scan_fail(s, s->p, object ? "',' or '}'" : "',' or ']'");
-		close_container(s);
+		if (p == s->end || *p != (object ? '}' : ']')) {
+			scan_fail(s, p, object ? "',' or '}'" : "',' or ']'");
+			return NULL;
+		}
+		p = close_container(s, p);
 	}
-	return 1;
+	*complete = true;
+	return p;
 }
 
 static int scan_document(struct scan *s)
 {
-	int rc = 0;
-	while (rc == 0) {
-		skip_space(s);
+	place_t p = s->begin;
+	for (bool complete = false; !complete;) {
 		uint32_t at = s->count;
-		rc = scan_value(s);
-		if (rc == 0 && s->tape->nodes[at].kind >= JSON_ARRAY)
-			rc = enter(s);
-		else if (rc == 0)
-			rc = 1;
-		if (rc == 1)
-			rc = leave(s);
+		p = scan_value(s, skip_space(s, p));
+		bool value = p && s->tape->nodes[at].kind < JSON_ARRAY;
+		if (p && !value)
+			p = enter(s, p, &value);
+		if (p && value)
+			p = leave(s, p, &complete);
+		if (!p)
+			return -1;
 	}
-	if (rc < 0)
-		return -1;
-	skip_space(s);
-	return s->p == s->end ? 0 : scan_fail(s, s->p, "the end of the text");
+	p = skip_space(s, p);
+	return p == s->end ? 0 : scan_fail(s, p, "the end of the text");
 }
 
 static int check_limits(const struct json_limits *limits, size_t len, struct error *e)
@@ -247,7 +303,6 @@ int json_parse(struct json_tape *tape, const char *bytes, size_t len, const stru
 		return -1;
 	const unsigned char *begin = (const unsigned char *)(bytes ? bytes : "");
 	struct scan s = {.begin = begin,
-			 .p = begin,
 			 .end = begin + len,
 			 .tape = tape,
 			 .parent = UINT32_MAX,

@@ -16,6 +16,16 @@ static int compare_keys(const void *a, const void *b, void *tree)
 	return json_compare(tree, *(const uint32_t *)a, *(const uint32_t *)b);
 }
 
+/* Most keys differ in their first byte. */
+static inline bool later(const struct json_tree *tree, uint32_t a, uint32_t b)
+{
+	unsigned char x = (unsigned char)tree->bytes[tree->nodes[a].start + 1];
+	unsigned char y = (unsigned char)tree->bytes[tree->nodes[b].start + 1];
+	if (x != y && x != '\\' && y != '\\' && x != '"' && y != '"')
+		return x > y;
+	return json_compare(tree, a, b) > 0;
+}
+
 static void sort_keys(const struct json_tree *tree, uint32_t *keys, uint32_t count)
 {
 	if (count > 24) {
@@ -24,7 +34,7 @@ static void sort_keys(const struct json_tree *tree, uint32_t *keys, uint32_t cou
 	}
 	for (uint32_t i = 1; i < count; i++) {
 		uint32_t key = keys[i], at = i;
-		for (; at > 0 && json_compare(tree, keys[at - 1], key) > 0; at--)
+		for (; at > 0 && later(tree, keys[at - 1], key); at--)
 			keys[at] = keys[at - 1];
 		keys[at] = key;
 	}

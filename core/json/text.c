@@ -30,7 +30,7 @@ static size_t character_length(const unsigned char *p, const unsigned char *end)
 	return len;
 }
 
-const unsigned char *json_plain(const unsigned char *p, const unsigned char *end)
+const unsigned char *json_plain_slow(const unsigned char *p, const unsigned char *end)
 {
 	for (;;) {
 		uint64_t word;
@@ -122,13 +122,9 @@ static int scan_escape(struct scan *s)
 	}
 }
 
-int scan_string(struct scan *s, struct json_node *node)
+int scan_string_rest(struct scan *s, struct json_node *node)
 {
-	node->kind = JSON_STRING;
-	node->flags = 0;
-	s->p++;
-	for (;;) {
-		s->p = json_plain(s->p, s->end);
+	for (;; s->p = json_plain(s->p, s->end)) {
 		if (s->p == s->end)
 			return scan_fail(s, s->p, "the \" that ends the string");
 		if (*s->p == '"') {
@@ -182,13 +178,6 @@ size_t json_character(const unsigned char **p, char *out)
 		*p = at + 12;
 	}
 	return put_utf8(out, code);
-}
-
-const char *json_text(const struct json_tree *tree, uint32_t node, size_t *len)
-{
-	const struct json_node *n = &tree->nodes[node];
-	*len = n->end - n->start - 2;
-	return tree->bytes + n->start + 1;
 }
 
 size_t json_unescape(const struct json_tree *tree, uint32_t node, char *out)

@@ -104,6 +104,11 @@ int json_canonical(const char *bytes, size_t len, const struct json_limits *limi
 	return rc;
 }
 
+static inline bool same_bytes(const char *a, const char *b, size_t len)
+{
+	return len == 0 || (a[0] == b[0] && memcmp(a, b, len) == 0);
+}
+
 uint32_t json_find(const struct json_tree *tree, uint32_t object, const char *key, size_t len)
 {
 	const struct json_node *n = &tree->nodes[object];
@@ -116,7 +121,7 @@ uint32_t json_find(const struct json_tree *tree, uint32_t object, const char *ke
 				free(text);
 			if (same)
 				return at + 1;
-		} else if (k->end - k->start - 2 == len && memcmp(tree->bytes + k->start + 1, key, len) == 0) {
+		} else if (k->end - k->start - 2 == len && same_bytes(tree->bytes + k->start + 1, key, len)) {
 			return at + 1;
 		}
 	}

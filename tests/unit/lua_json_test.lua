@@ -16,7 +16,8 @@ local function refuses(code, what, fn, ...)
 end
 
 -- decode and encode
-local text = '{"a":[],"b":{},"c":null,"d":[1,2.5,-0.0,1e300,9223372036854775807,-9223372036854775808],"e":"x\\u0000\\n","f":true,"g":false}'
+local text = '{"a":[],"b":{},"c":null,"d":[1,2.5,-0.0,1e300,9223372036854775807,-9223372036854775808],' ..
+  '"e":"x\\u0000\\n","f":true,"g":false}'
 local v = json.decode(text)
 same(json.encode(v), text)
 same(v.c, json.null)
