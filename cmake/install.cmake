@@ -2,7 +2,7 @@
 # `cmake --install build [--prefix P]`: the program, the Lua files and profiles it reads, and the documents.
 include(GNUInstallDirs)
 install(TARGETS srvthreds RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-foreach(folder lua run-profiles library)
+foreach(folder lua run-profiles agents library)
   if(EXISTS ${CMAKE_SOURCE_DIR}/${folder})
     install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_DATADIR}/srvthreds PATTERN ".*" EXCLUDE)
   endif()
