@@ -42,8 +42,8 @@ function active:load()
   self.hashes, self.off, self.by_file = {}, active.turned_off(self.store), {}
   for _, row in ipairs(self.store:active_patterns()) do
     self.hashes[row.id] = row.hash
-    local name = row.files and version.main(row.files)
-    if name then self.by_file[name] = row.id end
+    local pattern = self.patterns.actives[row.id]
+    if pattern and pattern.file then self.by_file[pattern.file:match "[^/]+$"] = row.id end
   end
   for id, why in pairs(self.off) do
     if why == "deleted" then
