@@ -9,8 +9,7 @@
 #define MODULES(X)                                                                                                     \
 	X(runtime)                                                                                                     \
 	X(json)                                                                                                        \
-	X(log)                                                                                                         \
-	X(metrics)                                                                                                     \
+	X(store)                                                                                                       \
 	X(script)                                                                                                      \
 	X(regex)                                                                                                       \
 	X(log)                                                                                                         \

@@ -95,11 +95,12 @@ function world:send(event)
   end
   local doc = accept.prepare(event, { id = source }, runtime.now())
   local outcome
-  local status, info = task(function() return accept.queue(self.queue, doc, nil) end)
-  if status == "accepted" then
-    self.engine:wait_for(info, function(r) outcome = r end)
-    runtime.advance(0)
-  else
+  local status, info = task(function()
+    local s, i = accept.queue(self.queue, doc, nil)
+    if s == "accepted" then self.engine:wait_for(i, function(r) outcome = r end) end
+    return s, i
+  end)
+  if status ~= "accepted" then
     outcome = { outcome = status, threds = info.threds, first = info.outcome }
   end
   return doc.id, outcome or { outcome = "pending" }

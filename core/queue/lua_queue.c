@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The queue's Lua face: the second result of core.store.open; docs/decisions/store.md.
+ */
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/lua_error.h"
+#include "json/lua_json.h"
+#include "store/lua_store.h"
+
+struct accept_wait {
+	struct lua_wait wait;
+	struct accepted result; /* its spans only while the task is woken */
+	struct error error;
+	bool failed;
+	int after; /* ref */
+};
+
+/* What became of the first one. */
+static void push_first(lua_State *L, const struct accepted *a)
+{
+	lua_createtable(L, 0, 4);
+	lua_pushinteger(L, a->n);
+	lua_setfield(L, -2, "n");
+	lua_pushstring(L, outcome_name(a->outcome));
+	lua_setfield(L, -2, "outcome");
+	if (a->rec.data) {
+		lua_pushlstring(L, a->rec.data, a->rec.len);
+		lua_setfield(L, -2, "rec");
+	}
+	lua_newtable(L);
+	if (a->thred.data) {
+		lua_pushlstring(L, a->thred.data, a->thred.len);
+		lua_rawseti(L, -2, 1);
+	}
+	lua_setfield(L, -2, "threds");
+}
+
+static int push_result(lua_State *L, const struct accepted *a)
+{
+	static const char *const kinds[] = {"accepted", "duplicate", "conflict"};
+	lua_pushstring(L, kinds[a->kind]);
+	if (a->kind == ACCEPT_NEW)
+		lua_pushinteger(L, a->n);
+	else
+		push_first(L, a);
+	return 2;
+}
+
+static int push_accepted(lua_State *L, void *arg)
+{
+	struct accept_wait *w = arg;
+	if (!w->failed)
+		return push_result(L, &w->result);
+	lua_error_push(L, &w->error);
+	return -1;
+}
+
+static void accepted(void *arg, const struct accepted *result, const struct error *e)
+{
+	struct accept_wait *w = arg;
+	struct lua_store *o = w->wait.owner;
+	if (w->wait.cancelled || o->dying) {
+		lua_wait_wake(&w->wait, NULL);
+		return;
+	}
+	w->failed = e != NULL;
+	if (e) {
+		w->error = *e;
+	} else {
+		w->result = *result;
+		lua_rawgeti(o->L, LUA_REGISTRYINDEX, w->after);
+		lua_store_after(o->L, o, result->ticket, lua_gettop(o->L));
+		lua_pop(o->L, 1);
+	}
+	luaL_unref(o->L, LUA_REGISTRYINDEX, w->after);
+	lua_wait_wake(&w->wait, push_accepted);
+}
+
+static int l_accept(lua_State *L)
+{
+	struct lua_store *o = lua_store_check(L, 1);
+	struct accept a;
+	lua_settop(L, 4);
+	task_check(L);
+	arena_clear(&o->scratch);
+	lua_accept(L, o, 3, 2, &a);
+	if (json_lua_is_doc(L, 2)) {
+		lua_pushvalue(L, 2);
+		a.ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	}
+	struct accept_wait *w = lua_wait_new(o, sizeof *w);
+	int rc = queue_accept(o->queue, &a, &w->result, accepted, w, &w->error);
+	if (rc == STORE_WAITS) {
+		lua_pushvalue(L, 4);
+		w->after = luaL_ref(L, LUA_REGISTRYINDEX);
+		return lua_wait_suspend(L, &w->wait);
+	}
+	struct accept_wait now = *w;
+	free(w);
+	if (rc < 0) {
+		luaL_unref(L, LUA_REGISTRYINDEX, a.ref ? a.ref : LUA_NOREF);
+		return lua_error_raise(L, &now.error);
+	}
+	lua_store_after(L, o, now.result.ticket, 4);
+	return push_result(L, &now.result);
+}
+
+static int l_settle(lua_State *L)
+{
+	struct lua_store *o = lua_store_check(L, 1);
+	struct store_changes changes;
+	struct error e;
+	lua_settop(L, 4);
+	luaL_checktype(L, 2, LUA_TTABLE);
+	lua_changes(L, o, 3, &changes);
+	changes.delivery = lua_int_field(L, 2, "n", 0);
+	int64_t ticket = queue_settle(o->queue, &changes, &e);
+	if (ticket < 0)
+		return lua_error_raise(L, &e);
+	lua_store_after(L, o, ticket, 4);
+	return 0;
+}
+
+static void set_span(lua_State *L, const char *key, struct span s)
+{
+	if (!s.data)
+		return;
+	lua_pushlstring(L, s.data, s.len);
+	lua_setfield(L, -2, key);
+}
+
+static void set_int(lua_State *L, const char *key, int64_t n)
+{
+	lua_pushinteger(L, n);
+	lua_setfield(L, -2, key);
+}
+
+static void set_doc(lua_State *L, const char *key, struct span s)
+{
+	struct error e;
+	if (s.data && json_lua_push_doc(L, s.data, s.len, NULL, &e) == 0)
+		lua_setfield(L, -2, key);
+}
+
+static void push_delivery(lua_State *L, const struct delivery *d)
+{
+	lua_createtable(L, 0, 12);
+	set_int(L, "n", d->n);
+	set_int(L, "event", d->event);
+	set_int(L, "at", d->at);
+	set_int(L, "attempts", d->attempts);
+	set_span(L, "topic", d->topic);
+	set_span(L, "target", d->target);
+	set_span(L, "source", d->source);
+	set_span(L, "id", d->id);
+	set_doc(L, "message", d->message);
+	if (d->ref) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, d->ref);
+		lua_setfield(L, -2, "doc");
+	} else {
+		set_doc(L, "doc", d->doc);
+	}
+}
+
+struct lua_consumer {
+	struct lua_store *owner;
+	int fn;
+};
+
+static void deliver(void *arg, const struct delivery *d)
+{
+	struct lua_consumer *c = arg;
+	struct lua_store *o = c->owner;
+	uint64_t key = d->key;
+	lua_rawgeti(o->L, LUA_REGISTRYINDEX, c->fn);
+	push_delivery(o->L, d);
+	o->running = key;
+	store_running(o->store, key);
+	task_start(o->L, 1);
+	o->running = 0;
+	if (o->store)
+		store_running(o->store, 0);
+}
+
+static int l_consume(lua_State *L)
+{
+	struct lua_store *o = lua_store_check(L, 1);
+	size_t len;
+	const char *topic = luaL_checklstring(L, 2, &len);
+	luaL_checktype(L, 3, LUA_TFUNCTION);
+	lua_settop(L, 3);
+	/* Owned by Lua, for as long as the state lives: a topic's consumer is seldom replaced. */
+	struct lua_consumer *c = lua_newuserdatauv(L, sizeof *c, 0);
+	luaL_ref(L, LUA_REGISTRYINDEX);
+	c->owner = o;
+	c->fn = luaL_ref(L, LUA_REGISTRYINDEX);
+	struct consumer consumer = {.arg = c, .deliver = deliver};
+	queue_consume(o->queue, (struct span){topic, len}, &consumer);
+	return 0;
+}
+
+static int l_depth(lua_State *L)
+{
+	struct lua_store *o = lua_store_check(L, 1);
+	lua_pushinteger(L, (lua_Integer)queue_depth(o->queue));
+	return 1;
+}
+
+void lua_queue_open(lua_State *L, int store)
+{
+	static const luaL_Reg methods[] = {
+		{"accept", l_accept}, {"settle", l_settle}, {"consume", l_consume}, {"depth", l_depth}, {NULL, NULL}};
+	int owner = lua_absindex(L, store);
+	struct lua_store **queue = lua_newuserdatauv(L, sizeof *queue, 1);
+	*queue = *(struct lua_store **)lua_touserdata(L, owner);
+	lua_pushvalue(L, owner); /* keeps the store alive */
+	lua_setiuservalue(L, -2, 1);
+	if (luaL_newmetatable(L, LUA_QUEUE_NAME)) {
+		lua_newtable(L);
+		luaL_setfuncs(L, methods, 0);
+		lua_setfield(L, -2, "__index");
+		lua_pushboolean(L, 0);
+		lua_setfield(L, -2, "__metatable");
+	}
+	lua_setmetatable(L, -2);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * queue: events in, deliveries out. Loop thread only. The local queue lives on the store's file, so that acceptance, the
+ * step and "handled" share a commit (store_commit settles `changes.delivery`).
+ *
+ * A delivery belongs to the queue: it is valid until it is settled, or until the store says `failed` (then it comes again).
+ * Deliveries of one topic start in the order of their n.
+ */
+#ifndef SRVTHREDS_QUEUE_H
+#define SRVTHREDS_QUEUE_H
+
+#include "store/store.h"
+
+struct accept {
+	struct span source, id, thred, body; /* body: canonical JSON whose "id" is `id` */
+	struct span topic;                   /* absent = "engine" */
+	int64_t at;                          /* ms since epoch */
+	unsigned char content[16];           /* hash of type, thredId, re and data: the same id with another is a conflict */
+	int ref;                             /* the caller's; comes back as delivery.ref; 0 = none, then the body is copied */
+};
+
+enum accept_kind { ACCEPT_NEW, ACCEPT_DUPLICATE, ACCEPT_CONFLICT };
+
+struct accepted {
+	int kind;
+	int64_t n;       /* of the event, or of the first one */
+	int64_t ticket;  /* durable when this answer may leave */
+	int outcome;     /* of the first one; OUTCOME_NONE: not processed yet */
+	struct span thred, rec; /* of the first one, if there are */
+};
+typedef void (*accepted_fn)(void *arg, const struct accepted *result, const struct error *e);
+
+struct delivery {
+	int64_t n, event, at; /* event: n of the event; equal to n for one that was accepted */
+	struct span topic, target, message, source, id;
+	struct span doc; /* absent if `ref` holds it */
+	int attempts;    /* how often it ended the process before */
+	int ref;
+	uint64_t key;    /* of (source, id, target), for store_running */
+};
+
+struct consumer {
+	void *arg;
+	void (*deliver)(void *arg, const struct delivery *d);
+	size_t limit; /* deliveries not settled at a time; 0 = 1024 */
+};
+
+/* Waits while the store's open batch is full; duplicates are looked up. */
+int queue_accept(struct queue *q, const struct accept *a, struct accepted *out, accepted_fn fn, void *arg,
+		 struct error *e);
+/* One consumer a topic; NULL ends it. The first deliveries come at the end of this turn. */
+void queue_consume(struct queue *q, struct span topic, const struct consumer *consumer);
+/* What a router or an agent did: changes without a thred. The ticket, or -1. */
+int64_t queue_settle(struct queue *q, const struct store_changes *changes, struct error *e);
+/* Told of a ref that nobody needs any more. */
+void queue_on_release(struct queue *q, void (*fn)(void *arg, int ref), void *arg);
+/* Deliveries known and not settled, of all topics; for metrics. */
+size_t queue_depth(struct queue *q);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/dict.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct word *dict_find(const struct dict *d, struct span text)
+{
+	struct word *w = NULL;
+	HASH_FIND(hh, d->by_text, text.data, text.len, w);
+	return w;
+}
+
+struct word *dict_add(struct dict *d, struct span text)
+{
+	if (d->count + 1 >= d->cap) {
+		d->cap = d->cap ? d->cap * 2 : 64;
+		d->by_n = xrealloc(d->by_n, d->cap * sizeof *d->by_n);
+	}
+	struct word *w = xcalloc(1, sizeof *w + text.len + 1);
+	w->n = (int64_t)++d->count;
+	w->len = text.len;
+	memcpy(w->text, text.data, text.len);
+	d->by_n[w->n] = w;
+	HASH_ADD_KEYPTR(hh, d->by_text, w->text, w->len, w);
+	return w;
+}
+
+struct word *dict_get(const struct dict *d, int64_t n)
+{
+	return n > 0 && (size_t)n <= d->count ? d->by_n[n] : NULL;
+}
+
+struct span dict_text(const struct dict *d, int64_t n)
+{
+	struct word *w = dict_get(d, n);
+	return w ? (struct span){w->text, w->len} : (struct span){NULL, 0};
+}
+
+void dict_clear(struct dict *d)
+{
+	HASH_CLEAR(hh, d->by_text);
+	for (size_t i = 1; i <= d->count; i++)
+		free(d->by_n[i]);
+	free(d->by_n);
+	memset(d, 0, sizeof *d);
+}

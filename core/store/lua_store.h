@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lua_store: what the Lua faces of store and queue share. Loop thread only.
+ */
+#ifndef SRVTHREDS_LUA_STORE_H
+#define SRVTHREDS_LUA_STORE_H
+
+#include <lua.h>
+
+#include "queue/queue.h"
+#include "runtime/task.h"
+#include "store/batch.h"
+#include "store/store.h"
+
+#define LUA_STEP_NAME "core.store.step"
+#define LUA_STORE_NAME "core.store"
+#define LUA_QUEUE_NAME "core.queue"
+
+/* The values to hand to on_durable for one ticket: a Lua list. */
+struct lua_after {
+	int64_t ticket;
+	int ref;
+	lua_Integer count;
+};
+
+struct lua_store {
+	lua_State *L; /* the main one */
+	struct store *store; /* NULL once closed */
+	struct queue *queue;
+	struct lua_after *after; /* owned, oldest first */
+	size_t after_len, after_cap;
+	int on_durable, on_failed, on_due;
+	struct arena scratch; /* of the commit that is being read from Lua */
+	struct buf text;
+	uint64_t running; /* key of the delivery whose task runs */
+	bool dying;       /* the state closes: no Lua any more */
+};
+
+/* One wait of a task. */
+struct lua_wait {
+	struct task_wait task;
+	struct lua_store *owner;
+	uint64_t running;
+	bool over;
+	bool cancelled; /* the task is gone, perhaps with the owner: free only */
+};
+void *lua_wait_new(struct lua_store *o, size_t size);
+int lua_wait_suspend(lua_State *L, struct lua_wait *w);
+/* Wakes the task and frees `w`; push runs at once. */
+void lua_wait_wake(struct lua_wait *w, int (*push)(lua_State *L, void *arg));
+
+struct lua_store *lua_store_check(lua_State *L, int index); /* of a store or queue; raises when closed */
+void lua_store_after(lua_State *L, struct lua_store *o, int64_t ticket, int index);
+struct span lua_span(lua_State *L, int index); /* a string; anything else is absent */
+struct span lua_span_field(lua_State *L, int table, const char *key);
+int64_t lua_int_field(lua_State *L, int table, const char *key, int64_t otherwise);
+
+/* Table at `index` -> changes whose spans live in o->scratch or in the table. Raises. */
+void lua_changes(lua_State *L, struct lua_store *o, int index, struct store_changes *changes);
+/* {source, id, …} at `index`, doc at `doc`; the spans as above. Raises. */
+void lua_accept(lua_State *L, struct lua_store *o, int index, int doc, struct accept *accept);
+
+void lua_queue_open(lua_State *L, int store); /* pushes the queue of the store at `store` */
+int lua_store_looks(lua_State *L);            /* adds the looking methods to the table on top */
+void lua_rows_push(lua_State *L, const struct rows *rows);
+
+int luaopen_core_store(lua_State *L);
+
+#endif
