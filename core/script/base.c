@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Basic functions for scripts. They show no addresses and no metatable but the script's own, and know the read-only
- * tables: those of the environment and the documents and views of core/json. */
+ * tables: those of the environment and the documents and views of core/json.
+ */
 #include <string.h>
 
 #include "script/docs.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A context is a step: its table carries what its calls have used so far, under a key that only C can make. */
+ * A context is a step: its table carries what its calls have used so far, under a key that only C can make.
+ */
 #include "script/private.h"
 
 struct owner *script_owner_of(lua_State *L, struct script *s, int context)

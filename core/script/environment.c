@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What scripts see: a table of names from the whitelist, behind a proxy that refuses writing and explains a name that
- * isn't there. Library tables are proxies too, shared by all scripts. */
+ * isn't there. Library tables are proxies too, shared by all scripts.
+ */
 #include <string.h>
 
 #include "script/nearest.h"

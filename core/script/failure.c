@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the caller learns about a script that failed. Error values of scripts are read raw: no code of theirs runs. */
+ * What the caller learns about a script that failed. Error values of scripts are read raw: no code of theirs runs.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

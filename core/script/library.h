@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * For the files that build libraries of scripts, while the environment is opened and nobody has changed the stock ones. */
+ * For the files that build libraries of scripts, while the environment is opened and nobody has changed the stock ones.
+ */
 #ifndef SRVTHREDS_SCRIPT_LIBRARY_H
 #define SRVTHREDS_SCRIPT_LIBRARY_H
 

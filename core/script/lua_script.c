@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The Lua module core.script. */
+ * The Lua module core.script.
+ */
 #include <string.h>
 
 #include "script/private.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * math for scripts. `random` draws from the context's seed: xoshiro256** by David Blackman and Sebastiano Vigna
- * (public domain), filled by splitmix64. */
+ * (public domain), filled by splitmix64.
+ */
 #include "script/library.h"
 #include "script/private.h"
 

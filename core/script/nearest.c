@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The name that somebody who wrote another one may have meant. */
+ * The name that somebody who wrote another one may have meant.
+ */
 #include <string.h>
 
 #include "script/nearest.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The nearest of several names, for messages. Start with a zeroed struct; `name` stays "" if none is near. Pure. */
+ * The nearest of several names, for messages. Start with a zeroed struct; `name` stays "" if none is near. Pure.
+ */
 #ifndef SRVTHREDS_SCRIPT_NEAREST_H
 #define SRVTHREDS_SCRIPT_NEAREST_H
 

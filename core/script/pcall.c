@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * error, pcall and xpcall for scripts: like the stock ones, but they let go of a script that was killed. Nested pcalls
- * have a limit of their own, since Lua's depends on how often the script was interrupted. */
+ * have a limit of their own, since Lua's depends on how often the script was interrupted.
+ */
 #include "script/private.h"
 
 static int leave(lua_State *L, int status, lua_KContext hidden)

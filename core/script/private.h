@@ -20,7 +20,7 @@
 
 #define MS               INT64_C(1000000)   /* ns */
 #define SLICE_NS         (2 * MS)
-#define SOLID_NS         (25 * MS)          /* the longest piece where Lua can't yield */
+#define SOLID_NS         (15 * MS)          /* the longest piece where Lua can't yield */
 #define CPU_MS           200
 #define WALL_MS          2000
 #define MEMORY_BYTES     (32 << 20)
@@ -77,6 +77,8 @@ struct script {
 	volatile sig_atomic_t due;   /* a tick passed: C functions look at this */
 	volatile sig_atomic_t over;  /* the slice is over: the hook looks at this */
 	volatile sig_atomic_t armed; /* the timer will fire */
+	int64_t slice_ns;            /* SLICE_NS; tests make it shorter */
+	uint64_t preempted;          /* how often a script was interrupted */
 	enum script_signal signal;   /* why a coroutine of a script yielded */
 	timer_t timer;
 	bool has_timer;

@@ -42,8 +42,8 @@ static void on_tick(int number, siginfo_t *info, void *context)
 	s->armed = 0;
 	if (!L)
 		return;
-	int64_t left = s->call->slice_start + SLICE_NS - clock_ns(CLOCK_MONOTONIC);
-	if (left > SLICE_NS / 8) {
+	int64_t left = s->call->slice_start + s->slice_ns - clock_ns(CLOCK_MONOTONIC);
+	if (left > s->slice_ns / 8) {
 		timer_start(s, left);
 		return;
 	}
@@ -51,7 +51,7 @@ static void on_tick(int number, siginfo_t *info, void *context)
 		s->call->tick_cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	s->due = s->over = 1;
 	script_arm(L);
-	timer_start(s, SLICE_NS);
+	timer_start(s, s->slice_ns);
 }
 
 static void timer_open(struct script *s)
@@ -75,10 +75,11 @@ void script_timer_free(struct script *s)
 /* Up to the first tick by the wall, then by the CPU clock, which is dearer but does not count other processes. */
 static int64_t slice_cpu(const struct call *call, int64_t now)
 {
+	int64_t slice = call->script->slice_ns;
 	if (call->tick_cpu)
-		return SLICE_NS + clock_ns(CLOCK_THREAD_CPUTIME_ID) - call->tick_cpu;
+		return slice + clock_ns(CLOCK_THREAD_CPUTIME_ID) - call->tick_cpu;
 	int64_t elapsed = now - call->slice_start;
-	return elapsed < SLICE_NS ? elapsed : SLICE_NS;
+	return elapsed < slice ? elapsed : slice;
 }
 
 static void slice_begin(struct script *s, struct call *call)
@@ -91,10 +92,13 @@ static void slice_begin(struct script *s, struct call *call)
 	if (!s->armed) {
 		if (!s->has_timer)
 			timer_open(s);
-		timer_start(s, SLICE_NS);
+		timer_start(s, s->slice_ns);
 	}
-	if (call->owner->pressed) { /* still to be judged */
-		s->over = 1;
+	if (!call->started)
+		call->started = call->slice_start;
+	const struct owner *o = call->owner;
+	if (o->pressed || o->cpu_ns > o->cpu_max || o->wall_ns + call->slice_start - call->started > o->wall_max) {
+		s->over = 1; /* judged at the first instruction */
 		script_arm(call->running);
 	}
 }
@@ -112,8 +116,6 @@ void script_enter(struct script *s, struct call *call)
 	s->call = call;
 	if (!call->trusted)
 		slice_begin(s, call);
-	if (!call->started)
-		call->started = call->slice_start;
 }
 
 void script_leave(struct script *s, struct call *call)
@@ -254,6 +256,7 @@ static void on_count(lua_State *L, lua_Debug *ar)
 		s->signal = SIGNAL_KILL;
 		lua_yield(L, 0);
 	} else if (can_yield) {
+		s->preempted++;
 		s->signal = SIGNAL_PREEMPT;
 		lua_yield(L, 0);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The main state and what belongs to it. */
+ * The main state and what belongs to it.
+ */
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ lua_State *script_state_new(struct runtime *rt)
 {
 	struct script *s = xcalloc(1, sizeof *s);
 	s->rt = rt;
+	s->slice_ns = SLICE_NS;
 	script_owners_init(s);
 	lua_State *L = s->main = lua_newstate(script_alloc, s);
 	if (!L)

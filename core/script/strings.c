@@ -1,18 +1,144 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The rest of the string library, and utf8: the stock functions, with limits where a short call makes something long.
+ * Also trusted code reaches them through a string; it isn't limited.
+ */
+#include "script/strings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
 #include "script/library.h"
-#include "script/private.h"
+
+/* The stock function in upvalue 1, on the same arguments. */
+static int stock(lua_State *L)
+{
+	return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
+static int s_rep(lua_State *L)
+{
+	size_t len, sep_len;
+	luaL_checklstring(L, 1, &len);
+	lua_Integer n = luaL_checkinteger(L, 2);
+	luaL_optlstring(L, 3, "", &sep_len);
+	if (n > 0 && len + sep_len > 0) {
+		double total = (double)(len + sep_len) * (double)n;
+		script_check_text(L, script_of(L), "string.rep", total < 1e18 ? (size_t)total : (size_t)1e18);
+	}
+	return stock(L);
+}
+
+/* Places in a text or list, as string.sub has them. */
+static lua_Integer from_end(lua_Integer i, size_t len)
+{
+	return i >= 0 ? i : (lua_Integer)len + i + 1;
+}
+
+static void check_range(lua_State *L, const char *who, size_t len)
+{
+	lua_Integer first = from_end(luaL_optinteger(L, 2, 1), len);
+	lua_Integer last = from_end(luaL_optinteger(L, 3, first), len);
+	if (last > first)
+		script_check_values(L, script_of(L), who, last < (lua_Integer)len ? last - first : (lua_Integer)len);
+}
+
+static int s_byte(lua_State *L)
+{
+	size_t len;
+	luaL_checklstring(L, 1, &len);
+	if (len > VALUES_MAX)
+		check_range(L, "string.byte", len);
+	return stock(L);
+}
+
+static int u_codepoint(lua_State *L)
+{
+	size_t len;
+	luaL_checklstring(L, 1, &len);
+	if (len > VALUES_MAX)
+		check_range(L, "utf8.codepoint", len);
+	return stock(L);
+}
+
+/* Readies the argument at `index` for the stock function, which would show addresses. Bytes it may come to. */
+static size_t prepare_argument(lua_State *L, int index, char conversion)
+{
+	size_t len = 0;
+	if (conversion == 'p')
+		luaL_error(L, "invalid conversion '%%p' to 'format'");
+	if (conversion == 's' && !lua_isnone(L, index)) {
+		if (lua_type(L, index) != LUA_TSTRING && lua_type(L, index) != LUA_TNUMBER) {
+			script_tostring(L, index, NULL);
+			lua_replace(L, index);
+		}
+		lua_tolstring(L, index, &len);
+	} else if (conversion == 'q' && lua_type(L, index) == LUA_TSTRING) {
+		lua_tolstring(L, index, &len);
+		len *= 2;
+	}
+	return len;
+}
+
+static int s_format(lua_State *L)
+{
+	size_t len, total;
+	const char *p = luaL_checklstring(L, 1, &len), *end = p + len;
+	int argument = 1;
+	luaL_checkstack(L, 4, "no room for format");
+	total = len;
+	while ((p = memchr(p, '%', (size_t)(end - p)))) {
+		p++;
+		if (*p == '%') {
+			p++;
+			continue;
+		}
+		p += strspn(p, "-+ #0123456789.");
+		total += prepare_argument(L, ++argument, *p);
+	}
+	script_check_text(L, script_of(L), "string.format", total);
+	return stock(L);
+}
+
+static int s_pack(lua_State *L)
+{
+	size_t total = 0;
+	for (const char *p = luaL_checkstring(L, 1); *p; p++)
+		if (*p == 'c')
+			total += strtoul(p + 1, NULL, 10) < STRING_MAX * 2 ? strtoul(p + 1, NULL, 10) : STRING_MAX * 2;
+	script_check_text(L, script_of(L), "string.pack", total);
+	return stock(L);
+}
+
+static const luaL_Reg guarded[] = {
+	{"byte", s_byte}, {"format", s_format}, {"pack", s_pack}, {"rep", s_rep}, {NULL, NULL},
+};
+
+static void add_guarded(lua_State *L, const char *library, const luaL_Reg *f)
+{
+	for (; f->name; f++) {
+		script_push_stock(L, library, f->name);
+		lua_pushcclosure(L, f->func, 1);
+		lua_setfield(L, -2, f->name);
+	}
+}
+
 void script_push_string(lua_State *L)
 {
-	static const char *const n[]={"byte","char","find","format","gmatch","gsub","len","lower","match","pack","packsize","rep","reverse","sub","unpack","upper",NULL};
-	lua_newtable(L); script_copy_stock(L,"string",n);
+	static const char *const same[] = {
+		"char", "len", "lower", "packsize", "reverse", "sub", "unpack", "upper", NULL,
+	};
+	lua_createtable(L, 0, 18);
+	script_copy_stock(L, "string", same);
+	luaL_setfuncs(L, script_find_functions, 0);
+	add_guarded(L, "string", guarded);
 }
-void script_push_table(lua_State *L)
-{
-	static const char *const n[]={"concat","insert","move","pack","remove","sort","unpack",NULL};
-	lua_newtable(L); script_copy_stock(L,"table",n);
-}
+
 void script_push_utf8(lua_State *L)
 {
-	static const char *const n[]={"char","charpattern","codepoint","codes","len","offset",NULL};
-	lua_newtable(L); script_copy_stock(L,"utf8",n);
+	static const char *const same[] = {"char", "charpattern", "codes", "len", "offset", NULL};
+	static const luaL_Reg limited[] = {{"codepoint", u_codepoint}, {NULL, NULL}};
+	lua_createtable(L, 0, 6);
+	script_copy_stock(L, "utf8", same);
+	add_guarded(L, "utf8", limited);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * script.trusted: a function that scripts may call and whose body is not metered: it is never interrupted, its memory is
- * not the script's. It may wait. */
+ * not the script's. It may wait.
+ */
 #include "script/private.h"
 
 static int trusted_done(lua_State *L, int status, lua_KContext ctx)
