@@ -15,7 +15,7 @@ static int resume_again(lua_State *L, int status, lua_KContext by);
 static lua_State *check_thread(lua_State *L)
 {
 	lua_State *co = lua_tothread(L, 1);
-	luaL_argexpected(L, co, 1, "coroutine");
+	luaL_argexpected(L, co, 1, "thread");
 	return co;
 }
 

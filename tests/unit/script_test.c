@@ -12,6 +12,7 @@
 #include <lualib.h>
 #include <stdio.h>
 
+#include "json/lua_json.h"
 #include "runtime/task.h"
 #include "script/private.h"
 #include "script/script.h"
@@ -72,6 +73,8 @@ static void open_state(struct bench *b)
 	luaL_getsubtable(b->L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
 	lua_pushcfunction(b->L, luaopen_core_runtime);
 	lua_setfield(b->L, -2, "core.runtime");
+	lua_pushcfunction(b->L, luaopen_core_json);
+	lua_setfield(b->L, -2, "core.json");
 	lua_pop(b->L, 1);
 	lua_register(b->L, "stock", l_stock);
 	lua_register(b->L, "slice", l_slice);
