@@ -56,8 +56,9 @@ function step:next_id()
   return ids.emitted(self.engine.key, self.id, self.number, self.position)
 end
 
--- Mistakes of the author: they name pattern, reaction and what was being done.
+-- Mistakes of the author: they name pattern, reaction and what was being done (a word, or the condition).
 function step:fail(doing, message, fields)
+  if type(doing) == "table" then doing = ("condition %s (line %d)"):format(doing.kind, doing.line or 0) end
   local e = codes.error(fields and fields.code or codes.server,
     ("pattern %q, reaction %q, %s: %s"):format(self.pattern.name, self.state.reaction, doing, message), fields)
   e.pattern, e.reaction, e.version, e.authors = self.pattern.id, self.state.reaction, self.pattern.version, true
@@ -110,8 +111,7 @@ end
 function step:match(reaction)
   if not self:allows(reaction) then return { outcome = "not_matched", on_true = {} } end
   return condition.match(reaction.condition, self.event, self.state.memory,
-    function(c, fn) return self:call(("condition %s (line %d)"):format(c.kind, c.line or 0), fn) end,
-    function(c, message) self:fail(("condition %s (line %d)"):format(c.kind, c.line or 0), message) end)
+    function(c, fn) return self:call(c, fn) end, function(c, message) self:fail(c, message) end)
 end
 
 -- Directives --------------------------------------------------------------------------------------------------------
@@ -243,9 +243,10 @@ local NEXT = { name = "$next", input = "default" }
 function step:carry_out(d)
   local rendered
   if d.transform then
-    rendered = template.render(d.transform,
-      function(fn, path) return self:call(path == "" and "transform" or "transform." .. path, fn) end,
-      function(message) self:fail("transform", message) end)
+    rendered = template.render(d.transform, {
+      call = function(doing, fn) return self:call(doing, fn) end,
+      fail = function(message) self:fail("transform", message) end,
+    })
   end
   if d.publish and rendered then self:publish(d.publish, rendered) end
   local feed, to = self:transition(d.transition or NEXT)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A transform: a template whose function leaves are called, or one function that gives a template.
+-- A transform: a template whose function leaves are called, or one function that gives a template. A template is compiled
+-- once: what has no function in it is used as it stands.
 
 local json = require "core.json"
 
@@ -10,48 +11,87 @@ local function path_of(path, key)
   return path == "" and key or path .. "." .. key
 end
 
-local render
+local function is_list(t) return json.is_array(t) or #t > 0 end
 
-local function render_object(t, path, r)
-  local keys = {}
+local compile
+
+-- Functions run in byte order of their keys; one that gives nil makes its key vanish.
+local function compile_object(t, path)
+  local keys, parts, plain = {}, {}, true
   for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys) -- functions run in byte order of their keys
-  local out = {}
-  for _, k in ipairs(keys) do out[k] = render(t[k], path_of(path, k), r) end
-  return out
-end
-
-local function render_list(t, path, r)
-  local out = {}
-  for i, item in ipairs(t) do
-    local v = render(item, path_of(path, i), r)
-    if v == nil then
-      r.fail(("the list item %s of the transform is nil: a list can't have holes; give p.null or leave it out")
-        :format(path_of(path, i)))
-    end
-    out[i] = v
+  table.sort(keys)
+  for i, k in ipairs(keys) do
+    parts[i] = compile(t[k], path_of(path, k))
+    plain = plain and not parts[i]
   end
-  return json.array(out)
+  if plain then return nil end
+  return function(r)
+    local out = {}
+    for i = 1, #keys do
+      local k, part = keys[i], parts[i]
+      if part then out[k] = part(r) else out[k] = t[k] end
+    end
+    return out
+  end
 end
 
-function render(v, path, r)
-  if type(v) == "function" then return render(r.call(v, path), path, r) end
-  if type(v) ~= "table" then return v end
-  if json.is_array(v) or #v > 0 then return render_list(v, path, r) end
-  return render_object(v, path, r)
+local function compile_list(t, path)
+  local parts, plain = {}, true
+  for i, v in ipairs(t) do
+    parts[i] = compile(v, path_of(path, i)) or false
+    plain = plain and not parts[i]
+  end
+  if plain then return nil end
+  return function(r)
+    local out = json.array {}
+    for i, part in ipairs(parts) do
+      local v = t[i]
+      if part then v = part(r) end
+      if v == nil then
+        r.fail(("the list item %s of the transform is nil: a list can't have holes; give p.null or leave it out")
+          :format(path_of(path, i)))
+      end
+      out[i] = v
+    end
+    return out
+  end
 end
+
+-- Gives a function that renders v, or nil where v is plain data.
+function compile(v, path)
+  if type(v) == "function" then
+    local doing = path == "" and "transform" or "transform." .. path
+    return function(r)
+      local value = r.call(doing, v)
+      if type(value) ~= "table" then return value end
+      local inner = compile(value, path)
+      return inner and inner(r) or value
+    end
+  end
+  if type(v) ~= "table" then return nil end
+  return is_list(v) and compile_list(v, path) or compile_object(v, path)
+end
+
+local compiled = setmetatable({}, { __mode = "k" })
 
 ---@param transform table|function
----@param call function(fn, path) runs a script function with (event, thred)
----@param fail function(message)
----@return table rendered { title, description, display, advice, content, re }
-function template.render(transform, call, fail)
-  local v = render(transform, "", { call = call, fail = fail })
-  if type(v) == "userdata" then v = json.copy(v) end
-  if type(v) ~= "table" then
-    fail(("a transform gives a table {title=, description=, display=, advice=, content=, re=}, not a %s"):format(type(v)))
+---@param r table { call = function(doing, fn), fail = function(message) }: runs a script function with (event, thred)
+---@return table rendered { title, description, display, advice, content, re }; top level is the caller's to change
+function template.render(transform, r)
+  local fn = compiled[transform]
+  if fn == nil then
+    fn = compile(transform, "") or false
+    compiled[transform] = fn
   end
-  return v
+  local v = fn and fn(r) or transform
+  if type(v) ~= "table" then
+    if type(v) == "userdata" and json.kind(v) == "object" then return json.copy(v) end
+    r.fail(("a transform gives a table {title=, description=, display=, advice=, content=, re=}, not a %s"):format(type(v)))
+  end
+  if v ~= transform and type(transform) ~= "function" then return v end
+  local copy = {}
+  for k, x in pairs(v) do copy[k] = x end
+  return copy
 end
 
 return template
