@@ -10,6 +10,8 @@
 	X(runtime)                                                                                                     \
 	X(json)                                                                                                        \
 	X(store)                                                                                                       \
+	X(log)                                                                                                         \
+	X(metrics)                                                                                                     \
 	X(script)                                                                                                      \
 	X(regex)                                                                                                       \
 	X(log)                                                                                                         \

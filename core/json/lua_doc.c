@@ -54,12 +54,15 @@ void json_push_child(lua_State *L, struct json_state *st, int index, uint32_t no
 {
 	const struct json_doc *from = lua_touserdata(L, index);
 	if (from->tree->nodes[node].kind < JSON_ARRAY) {
-		json_push_plain(L, st, from->tree, node);
+		json_push_scalar(L, from->tree, node);
 		return;
 	}
 	index = lua_absindex(L, index);
 	struct json_doc *doc = new_doc(L, st, sizeof *doc, 1);
-	push_root(L, index);
+	if (from->root)
+		lua_pushvalue(L, index);
+	else
+		lua_getiuservalue(L, index, 1);
 	lua_setiuservalue(L, -2, 1);
 	doc->tree = from->tree;
 	doc->node = node;

@@ -185,7 +185,8 @@ int json_items(lua_State *L, struct json_scratch *scratch, size_t base, int inde
 	}
 	if (count > INT32_MAX)
 		return -1;
-	sort_items(scratch->items + base, count);
+	if (count > 1)
+		sort_items(scratch->items + base, count);
 	return (int)count;
 }
 

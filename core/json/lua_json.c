@@ -141,7 +141,7 @@ static void build_object(lua_State *L, const struct builder *b, uint32_t node)
 	}
 }
 
-static void push_scalar(lua_State *L, const struct json_tree *tree, uint32_t node)
+void json_push_scalar(lua_State *L, const struct json_tree *tree, uint32_t node)
 {
 	switch (tree->nodes[node].kind) {
 	case JSON_NULL:
@@ -169,14 +169,14 @@ static void build(lua_State *L, const struct builder *b, uint32_t node)
 	else if (kind == JSON_ARRAY)
 		build_array(L, b, node);
 	else
-		push_scalar(L, b->tree, node);
+		json_push_scalar(L, b->tree, node);
 }
 
 void json_push_plain(lua_State *L, struct json_state *st, const struct json_tree *tree, uint32_t node)
 {
 	luaL_checkstack(L, 3 * (int)tree->depth + 16, "JSON");
 	if (tree->nodes[node].kind < JSON_ARRAY) {
-		push_scalar(L, tree, node);
+		json_push_scalar(L, tree, node);
 		return;
 	}
 	lua_rawgeti(L, LUA_REGISTRYINDEX, st->key_table);

@@ -78,6 +78,7 @@ struct json_view *json_to_view(lua_State *L, const struct json_state *st, int in
 
 void json_push_key(lua_State *L, struct json_state *st, int cache, const char *text, size_t len);
 void json_push_text(lua_State *L, const struct json_tree *tree, uint32_t node);
+void json_push_scalar(lua_State *L, const struct json_tree *tree, uint32_t node);
 /* Scalars as values, containers as new plain tables. The tree must stay; the stack is checked. */
 void json_push_plain(lua_State *L, struct json_state *st, const struct json_tree *tree, uint32_t node);
 /* A node of the doc at `index`: scalars as values, containers as docs. */

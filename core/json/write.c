@@ -106,7 +106,7 @@ int json_canonical(const char *bytes, size_t len, const struct json_limits *limi
 
 static inline bool same_bytes(const char *a, const char *b, size_t len)
 {
-	return len == 0 || (a[0] == b[0] && memcmp(a, b, len) == 0);
+	return len == 0 || (a[0] == b[0] && a[len - 1] == b[len - 1] && memcmp(a, b, len) == 0);
 }
 
 uint32_t json_find(const struct json_tree *tree, uint32_t object, const char *key, size_t len)

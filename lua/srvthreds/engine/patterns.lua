@@ -3,12 +3,11 @@
 -- an unbound event finds who can want it. The store says which version is active; files are another module's concern.
 
 local codes = require "srvthreds.engine.codes"
-local host = require "srvthreds.engine.host"
 local index = require "srvthreds.pattern.index"
-local load = require "srvthreds.pattern.load"
 local logs = require "core.log"
 local script = require "core.script"
 local shape = require "srvthreds.pattern.shape"
+local version = require "srvthreds.live.version"
 
 local patterns = {}
 patterns.__index = patterns
@@ -19,16 +18,17 @@ function patterns.new(store)
   }, patterns)
 end
 
+-- `files` are the version's, as the store keeps them.
 local function compile(self, row)
-  local pattern, problems = load.load(row.files[row.file], row.file, { modules = row.files, host = host })
-  if not pattern then
-    local p = problems[1]
-    error(codes.error(codes.server, ("pattern %s version %s: %s"):format(row.id, row.hash, p and p.message or "can't be loaded"),
-      { pattern = row.id, version = row.hash }), 0)
+  local files = row.files or self.store:pattern(row.hash).files
+  local v = version.of_files(files)
+  if not v.pattern then
+    error(codes.error(codes.server, ("pattern %s version %s can't be loaded: %s"):format(row.id, row.hash,
+      version.text(v.problems)), { pattern = row.id, version = row.hash }), 0)
   end
-  pattern.version = row.hash
-  self.versions[row.hash] = pattern
-  return pattern
+  v.pattern.version = row.hash
+  self.versions[row.hash] = v.pattern
+  return v.pattern
 end
 
 ---Loads what the store has active.
