@@ -152,7 +152,7 @@ def unfinished(source):
         return
     for number, line in enumerate(source.lines, 1):
         found = UNFINISHED.search(line)
-        if found:
+        if found and "501" not in line:  # HTTP's own words for it
             yield number, f'"{found.group(0)}" says something is unfinished: finish it, or say in docs what is missing'
 
 
@@ -169,7 +169,7 @@ def whitespace(source):
     for number, line in enumerate(source.lines, 1):
         if line != line.rstrip():
             yield number, "space at the end of the line"
-        if source.kind not in ("c", "lua") and len(line.expandtabs(8)) > 120:
+        if source.kind not in ("c", "lua", "clang-tidy") and len(line.expandtabs(8)) > 120:
             yield number, "longer than 120 columns"
 
 

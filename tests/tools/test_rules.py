@@ -55,8 +55,9 @@ GOOD = [
     (rules.includes, "core/net/a.c", C + '#include "base/fault.h"\n'),
     (rules.includes, "core/queue/local.c", C + '#include "store/sqlite.h"\n'),
     (rules.includes, "core/store/class.h", C + '#include "queue/queue.h"\n'),
-    (rules.statics, "core/net/a.c", C + "static const int table[] = {1};\nstruct net;\nint f(int a);\ntypedef int t;\n"),
-    (rules.statics, "core/net/a.c", C + "struct a {\n\tint n;\n};\nint f(void)\n{\n\tint n = 0;\n\treturn n;\n}\n"),
+    (rules.statics, "core/net/a.c", C + "static const int t[] = {1};\nstruct net;\nint f(int a);\ntypedef int u;\n"),
+    (rules.statics, "core/net/a.c", C + "struct a {\n\tint n;\n};\nint f(void)\n{\n\tint n = 0;\n}\n"),
+    (rules.unfinished, "core/net/a.c", C + 'case 501: return "Not ' + 'Implemented";\n'),
     (rules.unfinished, "core/net/a.c", C + 'char name[] = "' + "X" * 6 + '";\n'),
 ]
 
