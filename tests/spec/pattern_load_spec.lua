@@ -153,6 +153,7 @@ t.task("the face is read-only, and its nodes are", function()
   t.ok(refused("p.where = 1", "run").message:find("read-only", 1, true))
   t.ok(refused("local c = p.where {} c.x = 1", "run").message:find("is finished when it is written", 1, true))
   t.ok(refused("return getmetatable(p)", "no_pattern"))
+  t.ok(refused("setmetatable(p, {})", "run"))
   t.ok(refused("p.array(string)", "run").message:find("plain list", 1, true))
   t.eq(refused("contact = 1", "run").line, 2)
   load [[
@@ -255,7 +256,10 @@ for _, name in ipairs { "contact", "echo_test" } do
 end
 
 t.test("editors know exactly what the face has", function()
-  local known = require "srvthreds.pattern.nodes".new({}, function() return {} end).known
+  local made = require "srvthreds.pattern.nodes".new({}, function() return {} end)
+  t.eq(getmetatable(made.face), false)
+  t.eq(getmetatable(made.face.where {}), false)
+  local known = made.known
   local described = { null = true }
   for name in runtime.read_file "library/srvthreds/pattern.lua":gmatch "\nfunction p%.([%w_]+)" do described[name] = true end
   for _, name in ipairs(known) do
