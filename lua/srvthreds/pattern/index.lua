@@ -148,23 +148,15 @@ end
 ---@param event any
 ---@return table[]
 function Index:candidates(event)
+  local branch, rest = self.by_type[event.type], self.rest
+  local by_type = branch and branch.any
   local source = event.source
   source = source and source.id
-  local branch = self.by_type[event.type]
-  local first, lists = branch and branch.any, nil
-  local rest = self.rest
-  local function take(list)
-    if not list or not list[1] then return end
-    if not first then first = list return end
-    lists = lists or { first }
-    lists[#lists + 1] = list
-  end
-  if source then
-    if branch then take(branch.by_source[source]) end
-    take(self.by_source[source])
-  end
-  take(rest)
-  return lists and merge(lists) or first or rest
+  local by_both = branch and source and branch.by_source[source]
+  local by_source = source and self.by_source[source]
+  if not by_both and not by_source and not rest[1] then return by_type or rest end
+  if not by_type and not by_both and not by_source then return rest end
+  return merge { by_type or {}, by_both or {}, by_source or {}, rest }
 end
 
 return index

@@ -88,7 +88,14 @@ local function compile_path(item, test)
       return value ~= nil and test(value)
     end
   end
-  return function(event) return any_at(event[path[1]], path, 2, last, test) end
+  local function walk(event) return any_at(event[path[1]], path, 2, last, test) end
+  if last < 4 or path[2] ~= "content" or path[3] ~= "values" then return walk end
+  -- The engine's documents have `values` at the root: one step instead of three.
+  return function(event)
+    local values = type(event) == "userdata" and event.values
+    if not values then return walk(event) end
+    return any_at(values, path, 4, last, test)
+  end
 end
 
 local function compile_item(item)
