@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# One libFuzzer program NAME per tests/fuzz/NAME_fuzz.c. It takes all sources into itself, so that they are instrumented:
-#   CC=clang cmake -B build-fuzz -G Ninja -DSRVTHREDS_FUZZ=ON && ninja -C build-fuzz fuzzers && build-fuzz/json_fuzz
+# One libFuzzer program NAME_fuzz per tests/fuzz/NAME_fuzz.c, with sources of its own so that they are instrumented:
+#  CC=clang cmake -B build-fuzz -G Ninja -DSRVTHREDS_FUZZ=ON && ninja -C build-fuzz fuzzers && build-fuzz/json_fuzz
 file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz/*_fuzz.c)
 add_library(srvthreds_fuzzed STATIC EXCLUDE_FROM_ALL ${core_sources})
 target_include_directories(srvthreds_fuzzed PUBLIC core)
