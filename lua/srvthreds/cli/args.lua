@@ -145,10 +145,12 @@ local function check_words(call)
   local at = 0
   for _, word in ipairs(wanted) do
     at = at + 1
-    if word.many then return end
     if not word.optional and not call.words[at] then
-      problem.raise("missing", ("%s needs %s: %s"):format(verb.name, word.name, word.help), { hint = help_hint(verb) })
+      local example = verb.examples and verb.examples[1] and "for example: " .. verb.examples[1][1] .. "\n" or ""
+      problem.raise("missing", ("%s needs %s: %s"):format(verb.name, word.name, word.help),
+        { hint = example .. help_hint(verb) })
     end
+    if word.many then return end
   end
   if #call.words > at then
     problem.raise("too_many", ("%s: %q is one argument too many"):format(verb.name, call.words[at + 1]),
