@@ -9,13 +9,11 @@
 #define MODULES(X)                                                                                                     \
 	X(runtime)                                                                                                     \
 	X(json)                                                                                                        \
-	X(store)                                                                                                       \
-	X(log)                                                                                                         \
-	X(metrics)                                                                                                     \
 	X(script)                                                                                                      \
 	X(regex)                                                                                                       \
 	X(log)                                                                                                         \
 	X(metrics)                                                                                                     \
+	X(store)                                                                                                       \
 	X(terminal)                                                                                                    \
 	X(build)
 

@@ -34,7 +34,8 @@ local function bash(all)
   for _, verb in ipairs(all) do
     cases[#cases + 1] = ("\t%s) words=%q flags=%q ;;"):format(verb.name, verb.words, verb.flags)
   end
-  return ([[
+  local parts = { NAMES = table.concat(verbs.names, " "), CASES = table.concat(cases, "\n") }
+  return ([==[
 # srvthreds, for bash: source <(srvthreds completion bash)
 _srvthreds() {
 	local words="" flags="" now=${COMP_WORDS[COMP_CWORD]}
@@ -53,7 +54,7 @@ CASES
 		mapfile -t COMPREPLY < <(compgen -f -- "$now")
 	fi
 }
-complete -F _srvthreds srvthreds]]):gsub("%u%u%u%u%u", { NAMES = table.concat(verbs.names, " "), CASES = table.concat(cases, "\n") })
+complete -F _srvthreds srvthreds]==]):gsub("%u%u%u%u%u", parts)
 end
 
 -- zsh reads bash's completions.
