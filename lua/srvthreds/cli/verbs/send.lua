@@ -147,8 +147,9 @@ return {
     { "srvthreds send @event.json --wait=10s" },
   },
   about = [[
-Sends one event and, with --wait, tells what became of it. An event has a type; values.NAME=VALUE is put where patterns look
-for it, into data.content.values; any other NAME is a path in the event (thredId, re, data.title). A VALUE that is JSON
-(5, true, null, "text", [1, 2]) is taken as such, everything else is text. The event keeps its id however often it is sent,
-so it takes effect once. Exit code 0: taken; 1: processing failed; 4: nobody there, or no outcome in time; 5: refused.]],
+Sends one event and, with --wait, tells what became of it. An event has a type; values.NAME=VALUE is put where
+patterns look for it, into data.content.values; any other NAME is a path in the event (thredId, re, data.title).
+A VALUE that is JSON (5, true, null, "text", [1, 2]) is taken as such, everything else is text. The event keeps
+its id however often it is sent, so it takes effect once. Exit code 0: taken; 1: processing failed; 4: nobody
+there, or no outcome in time; 5: refused.]],
 }
