@@ -7,6 +7,7 @@
 
 /* A module is one line: core.NAME is opened by luaopen_core_NAME. */
 #define MODULES(X)                                                                                                     \
+	X(net)                                                                                                         \
 	X(runtime)                                                                                                     \
 	X(json)                                                                                                        \
 	X(script)                                                                                                      \

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/lua_net.h"
+
+void net_lua_client(lua_State *L)
+{
+	(void)L;
+}
