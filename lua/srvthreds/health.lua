@@ -16,10 +16,12 @@ local ROUTES = {
   ["/health/ready"] = "ready", ["/readyz"] = "ready", ["/metrics"] = "metrics",
 }
 
----@param options { service: string, version: string }?
+---@param options { service: string?, version: string?, ready: (fun(): boolean, string?)? }? ready: the first check
 function health.new(options)
   options = options or {}
-  return setmetatable({ service = options.service, version = options.version, checks = {}, collectors = {} }, health)
+  local self = setmetatable({ service = options.service, version = options.version, checks = {}, collectors = {} }, health)
+  if options.ready then self:check("service", options.ready) end
+  return self
 end
 
 ---@param name string

@@ -32,6 +32,7 @@ local profile = {}
 
 ---@class srvthreds.Profile
 ---@field name string
+---@field given string the name or path it was found by
 ---@field path string its folder
 ---@field hash string over everything that it says, its patterns included
 ---@field participants table<string, { roles: string[], password_file: string? }>
@@ -39,6 +40,7 @@ local profile = {}
 ---@field agents table<string, srvthreds.ProfileAgent>
 ---@field addresses table<string, string>
 ---@field pattern_folders srvthreds.PatternFolder[]
+---@field agent_folders string[] where files of agents are looked for, in this order
 ---@field warnings string[]
 ---@field setup function?
 
@@ -51,11 +53,11 @@ local function is_profile(path)
   return is(path .. "/profile.lua", "file") or is(path .. "/run-config", "directory")
 end
 
----@param options table { folders = list, root = where the program's own files lie }
+---@param options table { folders = list, shipped = where the program's own files lie }
 local function folders_of(options)
   local list = {}
   for i, folder in ipairs(options.folders or { "./run-profiles" }) do list[i] = folder end
-  if options.root then list[#list + 1] = options.root .. "/run-profiles" end
+  if options.shipped then list[#list + 1] = options.shipped .. "/run-profiles" end
   return list
 end
 
@@ -120,18 +122,20 @@ local function in_folders(folders, name)
   end
 end
 
-local function beside(self, root, kind)
+local function beside(self, options, kind)
   local list = { self.path .. "/" .. kind }
-  if root then list[2] = root .. "/" .. kind end
+  for _, folder in ipairs(options[kind] or {}) do list[#list + 1] = folder end
+  if options.shipped then list[#list + 1] = options.shipped .. "/" .. kind end
   return list
 end
 
-local function find_agents(self, root, report)
+local function find_agents(self, options, report)
+  self.agent_folders = beside(self, options, "agents")
   for name, agent in pairs(self.agents) do
-    local _, file = in_folders(beside(self, root, "agents"), name .. ".lua")
+    local _, file = in_folders(self.agent_folders, name .. ".lua")
     agent.file = file
     if not file and not agent.remote then
-      local text = ("there is no agents/%s.lua in %s"):format(name, table.concat(beside(self, root, "agents"), ", "))
+      local text = ("there is no file %s.lua in %s"):format(name, table.concat(self.agent_folders, ", "))
       if agent.foreign then
         self.warnings[#self.warnings + 1] = text
       else
@@ -142,8 +146,8 @@ local function find_agents(self, root, report)
 end
 
 -- Names become folders, each with the files that count there.
-local function find_patterns(self, listed, root, report)
-  local folders = beside(self, root, "patterns")
+local function find_patterns(self, listed, options, report)
+  local folders = beside(self, { shipped = options.shipped }, "patterns")
   self.pattern_folders = {}
   if not listed then
     if is(folders[1], "directory") then self.pattern_folders[1] = { path = folders[1] } end
@@ -193,13 +197,13 @@ end
 
 ---Finds, reads and checks a profile. Raises with every mistake in one message.
 ---@param name string its name, or the path of its folder
----@param options { folders: string[]?, root: string? }? folders: where profiles are looked for, ./run-profiles; root:
----  the folder of the program's own run-profiles/, agents/ and patterns/
+---@param options { folders: string[]?, shipped: string?, agents: string[]? }? folders: where profiles are looked for, default
+---  ./run-profiles; shipped: the folder of the program's own run-profiles/, agents/ and patterns/; agents: folders more
 ---@return srvthreds.Profile
 function profile.load(name, options)
   options = options or {}
   local path = find(name, options)
-  local self = { name = path:match "([^/]+)/*$", path = path, warnings = {} }
+  local self = { name = path:match "([^/]+)/*$", given = name, path = path, warnings = {} }
   local problems, written = {}, {}
   local facts = run_config.read(path, problems, written)
   local file = path .. "/profile.lua"
@@ -216,8 +220,8 @@ function profile.load(name, options)
   check.profile(value, report, facts.participants)
   if #problems > 0 then fail(name, problems) end
   check.merge(self, facts, value)
-  find_agents(self, options.root, report)
-  find_patterns(self, value.patterns, options.root, report)
+  find_agents(self, options, report)
+  find_patterns(self, value.patterns, options, report)
   if #problems > 0 then fail(name, problems) end
   self.setup = value.setup
   self.hash = hash_of(self, written)

@@ -32,7 +32,7 @@ local function with(fn)
     local folder, store = temp_folder.new(), fake_store.new()
     local function run(options)
       return task(function()
-        return bootstrap(store, profile.load("mine", { folders = { folder.path }, root = "." }), options)
+        return bootstrap(store, profile.load("mine", { folders = { folder.path }, shipped = "." }), options)
       end)
     end
     local ok, e = xpcall(fn, debug.traceback, folder, store, run)
@@ -111,7 +111,7 @@ end))
 t.test("the shipped profiles can be bootstrapped", function()
   for _, name in ipairs { "ef-detection", "dev", "test" } do
     local store = fake_store.new()
-    local r = task(function() return bootstrap(store, profile.load(name, { root = "." })) end)
+    local r = task(function() return bootstrap(store, profile.load(name, { shipped = "." })) end)
     t.ok(r.done and #r.patterns > 0)
   end
 end)

@@ -11,11 +11,17 @@ local BATCH_MS, RATE, SECONDS = 100, 200, 64
 local feed = {}
 feed.__index = feed
 
----@param engine table its `watch` is taken
-function feed.new(engine)
-  local self = setmetatable({ watchers = {}, count = 0, totals = {}, seconds = {}, began = runtime.now() }, feed)
-  engine.watch = function(kind, what)
+---@param engine table its `watch` is taken, if there is no
+---@param told table<function, boolean>? set of functions that it calls
+function feed.new(engine, told)
+  local self = setmetatable({ watchers = {}, count = 0, totals = {}, seconds = {} }, feed)
+  local function fn(kind, what)
     if kind == "step" then self:step(what) end
+  end
+  if told then
+    told[fn] = true
+  else
+    engine.watch = fn
   end
   return self
 end

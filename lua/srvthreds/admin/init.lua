@@ -29,6 +29,7 @@ end
 ---@field live srvthreds.Live? without it patterns can't be turned on and off
 ---@field auth table
 ---@field directory table
+---@field watchers table<function, boolean>? functions that the engine's `watch` calls; nil: `watch` is taken
 ---@field version string?
 
 ---@param options srvthreds.AdminOptions
@@ -37,7 +38,7 @@ function admin.new(options)
     engine = options.engine, store = options.store, queue = options.queue, live = options.live, auth = options.auth,
     directory = options.directory, version = options.version, routes = routes(), started = runtime.now(),
   }, admin)
-  self.feed = feed.new(options.engine)
+  self.feed = feed.new(options.engine, options.watchers)
   return self
 end
 
