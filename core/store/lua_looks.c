@@ -247,6 +247,12 @@ static int l_counts(lua_State *L)
 	return look(L, SHAPE_ROW, &x);
 }
 
+static int l_thred_counts(lua_State *L)
+{
+	struct look x = {.kind = LOOK_THRED_COUNTS};
+	return look(L, SHAPE_LIST, &x);
+}
+
 static int l_active_patterns(lua_State *L);
 static int l_patterns(lua_State *L)
 {
@@ -449,7 +455,7 @@ int lua_store_looks(lua_State *L)
 		{"threds", l_threds}, {"thred", l_thred}, {"records", l_records}, {"event", l_event},
 		{"participant_threds", l_participant_threds}, {"last_event", l_last_event}, {"dead", l_dead},
 		{"dead_retry", l_dead_retry}, {"dead_drop", l_dead_drop}, {"inbox", l_inbox}, {"cursor", l_cursor}, {"seen", l_seen},
-		{"counts", l_counts}, {"put_pattern", l_put_pattern}, {"active_patterns", l_active_patterns},
+		{"counts", l_counts}, {"thred_counts", l_thred_counts}, {"put_pattern", l_put_pattern}, {"active_patterns", l_active_patterns},
 		{"patterns", l_patterns}, {"pattern", l_pattern}, {"meta", l_meta}, {"audit", l_audit}, {"audits", l_audits},
 		{NULL, NULL}};
 	luaL_setfuncs(L, methods, 0);

@@ -11,6 +11,10 @@
 	"t.id,t.status,t.step,(select text from word where n=t.pattern) pattern,"                                      \
 	"(select text from word where n=t.version) version,(select text from word where n=t.reaction) reaction,"       \
 	"t.started,t.reacted,t.due,t.n"
+#define THRED_FILTER                                                                                                   \
+	"t.n>?7 and (?3 is null or t.pattern=(select n from word where text=?3)) "                                     \
+	"and (?4 is null or t.reaction=(select n from word where text=?4)) "                                           \
+	"and (?5=0 or t.status=?5) and (?6=0 or coalesce(t.reacted,t.started)<?6) order by t.n limit ?8"
 #define EVENT_COLUMNS                                                                                                  \
 	"e.n,e.at,case when e.source>0 then 'in' when e.source=0 then 'out' else 'record' end kind,"                   \
 	"case when e.source>0 then (select id from participant where n=e.source) end source,e.outcome,e.step,e.cause," \
@@ -19,10 +23,8 @@
 /* Parameters: 1 id, 2 source, 3 pattern, 4 reaction, 5 status, 6 older_than, 7 after, 8 limit, 9 after_id, 10 hash,
  * 11 hash of (SYSTEM, id), 12 hash of (SYSTEM, after_id). A column is shown as its name says; see cell_kind. */
 static const char *const queries[] = {
-	[LOOK_THREDS] = "select " THRED_COLUMNS " from thred t where t.n>?7 "
-			"and (?3 is null or t.pattern=(select n from word where text=?3)) "
-			"and (?4 is null or t.reaction=(select n from word where text=?4)) "
-			"and (?5=0 or t.status=?5) and (?6=0 or coalesce(t.reacted,t.started)<?6) order by t.n limit ?8",
+	[LOOK_THREDS] = "select " THRED_COLUMNS " from thred t where " THRED_FILTER,
+	[LOOK_ENDED] = "select " THRED_COLUMNS ",t.ended from archive t where " THRED_FILTER,
 	[LOOK_THRED] = "select " THRED_COLUMNS ",t.state,null ended from thred t where t.h=?10 and t.id=?1 union all "
 		       "select " THRED_COLUMNS ",t.state,t.ended from archive t where t.h=?10 and t.id=?1 limit 1",
 	[LOOK_RECORDS] = "with recursive tip(n) as (select last from (select last from thred where h=?10 and id=?1 union all "
@@ -50,6 +52,11 @@ static const char *const queries[] = {
 			"finished,(select count(*) from archive) archived,(select count(*) from queue) queue,"
 			"(select count(*) from dead) dead,(select max(n) from event) events,"
 			"(select count(*) from event indexed by event_open where outcome is null and source>0) pending",
+	[LOOK_THRED_COUNTS] = "select (select text from word where n=t.pattern) pattern,"
+			      "(select text from word where n=t.version) version,"
+			      "(select text from word where n=t.reaction) reaction,"
+			      "t.status,count(*) count,min(coalesce(t.reacted,t.started)) oldest from thred t "
+			      "group by t.pattern,t.version,t.reaction,t.status order by 1,2,3,t.status",
 	[LOOK_ACTIVE_PATTERNS] = "select a.id,a.hash,a.at,a.enabled,p.file from active a join pattern p on p.hash=a.hash order by a.id",
 	[LOOK_PATTERNS] = "select p.id,p.hash,p.at,exists(select 1 from active a where a.id=p.id and a.hash=p.hash) active,p.file "
 			  "from pattern p order by p.id,p.at",
@@ -204,6 +211,8 @@ void sqlite_look(struct store *base, const struct look *look, rows_fn fn, void *
 					    look->reaction.len + look->after_id.len + 5);
 	char *at = l->bytes;
 	l->look = *look;
+	if (look->kind == LOOK_THREDS && look->status == THRED_TERMINATED)
+		l->look.kind = LOOK_ENDED;
 	l->look.id = keep(&at, look->id);
 	l->look.source = keep(&at, look->source);
 	l->look.pattern = keep(&at, look->pattern);

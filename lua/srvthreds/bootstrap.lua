@@ -51,27 +51,39 @@ local function compile(profile)
   return found
 end
 
+local function hashes_of(store)
+  local hashes = {}
+  for _, row in ipairs(store:active_patterns()) do hashes[row.id] = row.hash end
+  return hashes
+end
+
 local function put_patterns(store, found, off, reset)
-  local put, now = {}, {}
-  for _, row in ipairs(store:active_patterns()) do now[row.id] = row.hash end
+  local put, now = {}, hashes_of(store)
   for _, id in ipairs(found.ids) do
     local v = found.by_id[id].version
     local gone = not now[id] or off[id] == "deleted"
     if now[id] ~= v.hash and (reset or gone or not store:pattern(v.hash)) then
-      store:put_pattern { id = id, hash = v.hash, files = v.files, at = runtime.now(), activate = true }
+      if gone or reset then off[id] = nil end
+      store:put_pattern {
+        id = id, hash = v.hash, files = v.files, file = version.main(v.files), at = runtime.now(), activate = true,
+        enabled = off[id] == nil,
+      }
       put[#put + 1] = id
+    elseif off[id] and (gone or reset) then
+      off[id] = nil
+      active.enable_row(store, id, now[id], true)
     end
-    if gone or reset then off[id] = nil end
   end
   return put
 end
 
 -- What the last bootstrap put there and this one doesn't know starts nothing any more.
-local function drop_patterns(found, last, off)
-  local dropped = {}
+local function drop_patterns(store, found, last, off)
+  local dropped, now = {}, hashes_of(store)
   for _, id in ipairs(last and last.patterns or {}) do
-    if not found.by_id[id] and not off[id] then
+    if not found.by_id[id] and not off[id] and now[id] then
       off[id] = "deleted"
+      active.enable_row(store, id, now[id], false)
       dropped[#dropped + 1] = id
     end
   end
@@ -106,7 +118,7 @@ function bootstrap.run(store, profile, options)
   local found, off = compile(profile), active.turned_off(store)
   directory.save(store, profiles.facts(profile))
   result.patterns = put_patterns(store, found, off, options.reset)
-  result.dropped = drop_patterns(found, last, off)
+  result.dropped = drop_patterns(store, found, last, off)
   active.turn_off(store, off)
   if profile.setup and options.db then profile.setup(options.db) end
   local ids = json.array(found.ids)

@@ -3,7 +3,7 @@
 local fake = {}
 fake.__index = fake
 
-function fake.new() return setmetatable({ metas = {}, rows = {}, active = {}, puts = 0 }, fake) end
+function fake.new() return setmetatable({ metas = {}, rows = {}, active = {}, enabled = {}, puts = 0 }, fake) end
 
 function fake:meta(key, value)
   if value ~= nil then self.metas[key] = value end
@@ -12,9 +12,12 @@ end
 
 function fake:put_pattern(p)
   if self.broken then error({ code = 5000, message = "disk full" }, 0) end
-  self.puts = self.puts + 1
+  if p.files then self.puts = self.puts + 1 end
   self.rows[p.hash] = self.rows[p.hash] or { id = p.id, hash = p.hash, files = p.files, at = p.at }
-  if p.activate then self.active[p.id] = p.hash end
+  if p.activate then
+    self.active[p.id] = p.hash
+    self.enabled[p.id] = p.enabled ~= false
+  end
 end
 
 function fake:pattern(hash) return self.rows[hash] end
@@ -32,7 +35,7 @@ end
 
 function fake:active_patterns()
   local list = {}
-  for id, hash in pairs(self.active) do list[#list + 1] = { id = id, hash = hash, files = self.rows[hash].files } end
+  for id, hash in pairs(self.active) do list[#list + 1] = { id = id, hash = hash, enabled = self.enabled[id] } end
   return sorted(list, "id")
 end
 

@@ -8,7 +8,8 @@ local records = require "srvthreds.admin.records"
 
 local function item(row)
   return {
-    id = row.id, event = records.decoded(row.event) or row.event, target = row.target, pattern = row.pattern,
+    id = row.id, event = records.decoded(row.body), source = row.source, message = records.decoded(row.message),
+    target = row.target, pattern = row.pattern,
     reaction = row.reaction, version = row.version, error = records.decoded(row.error),
     attempts = row.attempts or 1, at = row.at,
   }
@@ -30,10 +31,8 @@ local function number_of(call)
 end
 
 local function find(admin, id)
-  local page = admin.store:dead { after = id - 1, limit = 1 }
-  local row = page.items[1]
-  if row and row.id == id then return row end
-  api.fail(codes.not_found, "there is no dead letter %d", id)
+  local row = admin.store:dead({ id = tostring(id) }).items[1]
+  return row or api.fail(codes.not_found, "there is no dead letter %d", id)
 end
 
 local function show(admin, call) return item(find(admin, number_of(call))) end
@@ -45,7 +44,6 @@ local function retry(admin, call)
     api.fail(codes.not_found, "there is no dead letter %d any more", id)
   end
   admin:audit(call, { what = "dead.retry", target = tostring(id), before = { target = row.target } })
-  admin:durable()
   return { id = id, retried = true }
 end
 
@@ -54,7 +52,6 @@ local function drop(admin, call)
   local row = find(admin, id)
   admin.store:dead_drop(id)
   admin:audit(call, { what = "dead.drop", target = tostring(id), before = item(row) })
-  admin:durable()
   return { id = id, dropped = true }
 end
 

@@ -26,11 +26,11 @@ local function show(admin, call)
   local rec = records.decoded(row.rec) or {}
   local event = records.decoded(row.body)
   local outcome = row.outcome ~= "queued" and row.outcome or nil
-  local out = rec.people ~= nil or rec.services ~= nil
+  local out = row.kind == "out"
   return {
     id = event and event.id or call.id, n = row.n, at = row.at, event = event,
     outcome = outcome or not out and "pending" or nil,
-    direction = out and "out" or "in", step = row.step, threds = threds_of(row, rec), log = rec.log, error = rec.error,
+    direction = row.kind, source = row.source, step = row.step, threds = threds_of(row, rec), log = rec.log, error = rec.error,
     to = rec.to, people = rec.people, services = rec.services, unknown = rec.unknown, targets = rec.targets,
     offered = rec.offered, why = not out and records.why(row.outcome, rec) or nil,
   }

@@ -50,13 +50,13 @@ end
 
 -- Content is none of the feed's business: types and ids, no payloads.
 local function entry_of(item)
-  local d, info, s = item.delivery, item.info or {}, item.step or {}
-  local doc = d and d.doc
-  local last = s.log and s.log[#s.log] or {}
-  local first = s.log and s.log[1] or {}
+  local d, info, step = item.delivery, item.info or {}, item.step
+  local doc, log = d and d.doc, step and step.log or {}
+  local first, last = log[1] or {}, log[#log] or {}
   return {
     at = runtime.now(), id = doc and doc.id, type = doc and doc.type, source = doc and doc.source and doc.source.id,
-    outcome = item.outcome, thred = s.thred or info.threds and info.threds[1], pattern = s.pattern, version = s.version,
+    outcome = item.outcome, thred = step and step.id or info.threds and info.threds[1],
+    pattern = step and step.pattern.id, version = step and step.pattern.version,
     reaction = first.from, to = last.to, error = info.error and info.error.message,
   }
 end

@@ -76,28 +76,22 @@ end
 ---Handlers of the live feed for the listener's websockets, under the path /api/live.
 function admin:websocket() return require "srvthreds.admin.live".websocket(self) end
 
----Who did what, to what.
+---Who did what, to what. It and everything done before is durable when this returns; raises if it is lost instead.
 ---@param call table of the router
 ---@param record table { what, target, … }
 function admin:audit(call, record)
-  record.at, record.who = runtime.now(), call.who
-  self.store:audit(record)
-end
-
----Waits until everything done so far is durable; raises if it is lost instead.
-function admin:durable()
   local channel = runtime.channel()
-  self.queue:settle(nil, {}, { fn = function(e) channel:put(e or true) end })
+  record.at, record.who = runtime.now(), call.who
+  self.store:audit(record, { fn = function(e) channel:put(e or true) end })
   local r = channel:take()
   if r ~= true then error(codes.of(r), 0) end
 end
 
----A message for a thred, with its audit record, durable when this returns.
+---A message for a thred, with its audit record.
 ---@param target string "transition:ID", "terminate:ID"
 function admin:message(call, target, body, record)
+  self.queue:settle({}, { messages = { { topic = "engine", target = target, body = body } } }, {})
   self:audit(call, record)
-  self.queue:settle(nil, { messages = { { topic = "engine", target = target, body = body } } }, {})
-  self:durable()
 end
 
 ---Stored JSON as a value; what is a value already stays.

@@ -10,7 +10,7 @@ local names = require "srvthreds.pattern.names"
 -- hash -> number of live threds
 local function threds_by_version(admin)
   local counts = {}
-  for _, row in ipairs(admin.store:counts().threds or {}) do
+  for _, row in ipairs(admin.store:thred_counts()) do
     counts[row.version] = (counts[row.version] or 0) + row.count
   end
   return counts
@@ -126,8 +126,7 @@ local function turn(on)
     if changed then
       local what = on and "pattern.enable" or "pattern.disable"
       admin:audit(call, { what = what, target = call.id, before = { off = entry.off } })
-      admin:durable()
-    end
+        end
     return { id = call.id, enabled = on, changed = changed }
   end
 end
@@ -138,7 +137,6 @@ local function rollback(admin, call)
   admin:audit(call, {
     what = "pattern.rollback", target = call.id, before = { version = entry.active }, after = { version = hash },
   })
-  admin:durable()
   return { id = call.id, version = hash, before = entry.active }
 end
 

@@ -14,32 +14,32 @@ local function decoded(v)
   return json.copy(v)
 end
 
--- An event that came in has a source of its own; one that went out, recipients.
-local function event_of(row, rec)
+-- An event that went out has recipients.
+local function event_of(row, rec, event)
   return {
-    n = row.n, id = row.id, at = row.at, direction = row.out and "out" or "in", outcome = row.outcome, step = row.step,
-    event = decoded(row.body), to = rec.to, people = rec.people, services = rec.services, unknown = rec.unknown,
+    n = row.n, id = event.id, at = row.at, direction = row.kind, outcome = row.outcome, step = row.step, event = event,
+    to = rec.to, people = rec.people, services = rec.services, unknown = rec.unknown,
   }
 end
 
-local function add_log(log, row, rec)
+local function add_log(log, row, rec, event)
   for _, line in ipairs(rec.log or {}) do
     log[#log + 1] = {
-      n = row.n, at = row.at, step = row.step, event = row.id, outcome = line.outcome, from = line.from, to = line.to,
+      n = row.n, at = row.at, step = row.step, event = event and event.id, outcome = line.outcome, from = line.from, to = line.to,
     }
   end
 end
 
 ---@return table log, table events in order, integer? after where the next page begins
 function records.of_thred(admin, id, limit, after)
-  local page = admin.store:records(id, { limit = limit, after = after })
+  local rows = admin.store:records(id, { limit = limit, after = after })
   local log, events = {}, {}
-  for _, row in ipairs(page.items or page) do
-    local rec = decoded(row.rec) or {}
-    add_log(log, row, rec)
-    if row.id then events[#events + 1] = event_of(row, rec) end
+  for _, row in ipairs(rows) do
+    local rec, event = decoded(row.rec) or {}, decoded(row.body)
+    add_log(log, row, rec, event)
+    if event then events[#events + 1] = event_of(row, rec, event) end
   end
-  return json.array(log), json.array(events), page.after
+  return json.array(log), json.array(events), #rows == limit and rows[#rows].n or nil
 end
 
 -- Why ---------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ local script_log = logs.logger { module = "pattern" }
 ---@param changes table what the store makes durable
 ---@param after table
 return function(engine, step, changes, after)
+  after.step = step -- for the live feed
   step.handle:commit(changes, after)
   engine.offers:moved(step)
   for _, line in ipairs(step.context.log) do

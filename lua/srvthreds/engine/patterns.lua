@@ -2,7 +2,6 @@
 -- The registry of patterns: the active version of each, the older ones that live threds still run, and the index by which
 -- an unbound event finds who can want it. The store says which version is active; files are another module's concern.
 
-local active = require "srvthreds.live.active"
 local codes = require "srvthreds.engine.codes"
 local index = require "srvthreds.pattern.index"
 local logs = require "core.log"
@@ -34,11 +33,10 @@ end
 
 ---Loads what the store has active.
 function patterns:load()
-  local off = active.turned_off(self.store)
   for _, row in ipairs(self.store:active_patterns()) do
     local ok, e = pcall(function()
       local pattern = self.versions[row.hash] or compile(self, row)
-      if off[row.id] ~= "deleted" then self:use(pattern, not off[row.id]) end
+      self:use(pattern, row.enabled)
     end)
     if not ok then self.log.error("pattern can't be loaded", { pattern = row.id, version = row.hash, err = tostring(e) }) end
   end

@@ -31,10 +31,17 @@ end
 ---@param off table<string, string>
 function active.turn_off(store, off) store:meta(OFF, json.encode(off)) end
 
+-- The store's row says whether it starts threds; `off` says why not.
 local function set_off(self, id, why)
   if self.off[id] == why then return end
   self.off[id] = why
   active.turn_off(self.store, self.off)
+  active.enable_row(self.store, id, self.hashes[id], why == nil)
+end
+
+---Writes that the active version starts threds, or doesn't.
+function active.enable_row(store, id, hash, yes)
+  store:put_pattern { id = id, hash = hash, at = runtime.now(), activate = true, enabled = yes }
 end
 
 ---Reads what the store has; the engine has loaded the active versions already.
@@ -64,12 +71,23 @@ local function use(self, pattern)
   self.patterns:use(pattern, self.off[pattern.id] == nil)
 end
 
+-- A pattern that somebody disabled stays so; one whose file was deleted is back.
+local function put(self, id, hash, files)
+  if self.off[id] == "deleted" then
+    self.off[id] = nil
+    active.turn_off(self.store, self.off)
+  end
+  self.store:put_pattern {
+    id = id, hash = hash, files = files, file = version.main(files), at = runtime.now(), activate = true,
+    enabled = self.off[id] == nil,
+  }
+  self.hashes[id] = hash
+end
+
 local function activate(self, entry)
   local pattern, v = entry.version.pattern, entry.version
-  self.store:put_pattern { id = pattern.id, hash = v.hash, files = v.files, at = runtime.now(), activate = true }
   local before = self:hash(pattern.id)
-  self.hashes[pattern.id] = v.hash
-  if self.off[pattern.id] == "deleted" then set_off(self, pattern.id, nil) end
+  put(self, pattern.id, v.hash, v.files)
   use(self, pattern)
   self.log.info(before and "pattern reloaded" or "pattern added",
     { pattern = pattern.id, version = v.hash, file = entry.path })
@@ -164,9 +182,7 @@ function active:rollback(id, prefix)
     pattern = v.pattern
     pattern.version = hash
   end
-  self.store:put_pattern { id = id, hash = hash, files = row.files, at = runtime.now(), activate = true }
-  self.hashes[id] = hash
-  if self.off[id] == "deleted" then set_off(self, id, nil) end
+  put(self, id, hash, row.files)
   use(self, pattern)
   self.log.info("pattern rolled back", { pattern = id, version = hash })
   return hash
