@@ -166,7 +166,8 @@ void script_kill(struct call *call, enum script_kill kill, const char *format, .
 		script_arm(call->script->running);
 }
 
-static void judge_time(struct call *call)
+/* `solid`: the script can't be interrupted where it is. Elsewhere a long piece is no fault of its own: a collection. */
+static void judge_time(struct call *call, bool solid)
 {
 	const struct owner *o = call->owner;
 	int64_t now = clock_ns(CLOCK_MONOTONIC), slice = slice_cpu(call, now);
@@ -177,7 +178,7 @@ static void judge_time(struct call *call)
 	else if (wall > o->wall_max)
 		script_kill(call, KILL_WALL, "%.1f ms of wall time, the limit is %.1f ms", (double)wall / 1e6,
 			    (double)o->wall_max / 1e6);
-	else if (slice > SOLID_NS)
+	else if (solid && slice > SOLID_NS)
 		script_kill(call, KILL_CPU, "%.1f ms in one piece, where it can't be interrupted; the limit is %.1f ms",
 			    (double)slice / 1e6, (double)SOLID_NS / 1e6);
 }
@@ -206,7 +207,7 @@ static bool judge_memory(lua_State *L, struct call *call)
 }
 
 /* True if the slice is over but its verdict isn't reached. */
-static bool judge(lua_State *L, struct script *s, struct call *call)
+static bool judge(lua_State *L, struct script *s, struct call *call, bool solid)
 {
 	s->due = s->over = 0;
 	if (call->kill)
@@ -214,7 +215,7 @@ static bool judge(lua_State *L, struct script *s, struct call *call)
 	bool pending = false;
 	if (call->owner->pressed)
 		pending = judge_memory(L, call);
-	judge_time(call);
+	judge_time(call, solid);
 	s->over = pending;
 	return pending;
 }
@@ -246,7 +247,7 @@ static void on_count(lua_State *L, lua_Debug *ar)
 	if (!call || (!call->kill && !s->over))
 		return;
 	bool can_yield = yieldable(L, call);
-	while (judge(L, s, call) && !can_yield)
+	while (judge(L, s, call, !can_yield) && !can_yield)
 		;
 	if (call->kill) {
 		note_where(L, call);
@@ -288,7 +289,7 @@ void script_overdue(lua_State *L, struct script *s)
 	if (!call)
 		return;
 	if (!call->kill)
-		judge_time(call);
+		judge_time(call, true);
 	s->over = over;
 	if (call->kill) {
 		note_where(L, call);

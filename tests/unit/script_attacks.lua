@@ -139,18 +139,19 @@ runtime.spawn(function()
   end
 end)
 
-local limits = { cpu = 40, wall = 30000, memory = 8 << 20 }
+local quick = { cpu = 40, wall = 30000, memory = 8 << 20 }
+local roomy = { cpu = 5000, wall = 30000, memory = 8 << 20 } -- where memory or the stack must be what ends it
 local slow = {}
 for i, a in ipairs(attacks) do
   local fn = assert(script.load(a.source, "@attack.lua", env))
   worst = 0
   local cpu = cpu_ms()
-  local ok, e = script.call({ seed = i, log = {} }, limits, fn)
+  local ok, e = script.call({ seed = i, log = {} }, a.kinds:find("cpu", 1, true) and quick or roomy, fn)
   local took = cpu_ms() - cpu
   assert(not ok, a.name .. ": it ended by itself")
   assert((" " .. a.kinds .. " "):find(" " .. e.kind .. " ", 1, true), a.name .. ": " .. e.kind .. ": " .. e.message)
   assert(e.file == "attack.lua" and e.line >= 1 and e.message:find("attack.lua:", 1, true), a.name .. ": " .. e.message)
-  assert(took < 1000, a.name .. ": " .. took .. " ms")
+  assert(took < 5000, a.name .. ": " .. took .. " ms")
   runtime.sleep(2)
   if worst > 30 then slow[#slow + 1] = ("%s %.1f ms"):format(a.name, worst) end
   assert(worst < 300, a.name .. ": others waited " .. worst .. " ms")

@@ -1,1 +1,78 @@
 -- SPDX-License-Identifier: MIT
+-- Memory is charged to the context whose script took it, and given back when it is freed.
+local script = require "core.script"
+local runtime = require "core.runtime"
+
+local env = script.environment { sleep = runtime.sleep, make = script.trusted(function(n) return ("x"):rep(n) end), keep = {} }
+local function load(source) return assert(script.load(source, "@memory.lua", env)) end
+local function collect() for _ = 1, 3 do collectgarbage() end end
+
+-- what a context holds is what its script kept
+do
+  local context = {}
+  local hold = load("local t = {} for i = 1, 1000 do t[i] = { i } end return t")
+  local ok, t = script.call(context, nil, hold)
+  assert(ok and #t == 1000)
+  collect()
+  local used = script.used(context)
+  assert(used.memory > 1000 * 56 and used.memory < 1000 * 150, used.memory)
+  assert(used.peak >= used.memory)
+  t = nil
+  collect()
+  assert(script.used(context).memory < 1000, script.used(context).memory)
+end
+
+-- bodies of trusted functions aren't charged
+do
+  local context = {}
+  local ok, text = script.call(context, { memory = 100000 }, load("return make(2 << 20)"))
+  assert(ok and #text == 2 << 20)
+  assert(script.used(context).peak < 10000)
+end
+
+-- garbage is no reason to end a script
+do
+  local ok, e = script.call({}, { cpu = 60000, wall = 60000, memory = 2 << 20 }, load("for i = 1, 300000 do local t = { i, i, i } end return true"))
+  assert(ok, ok or e.message)
+  ok, e = script.call({}, { cpu = 60000, wall = 60000, memory = 3 << 20 }, load("local s for i = 1, 200 do s = ('x'):rep(900000) end return #s"))
+  assert(ok, ok or e.message)
+end
+
+-- what is kept over the cap is
+do
+  local context = {}
+  local more = load("for i = 1, 1000 do keep[#keep + 1] = ('x'):rep(100) .. #keep end")
+  local calls, e, ok = 0, nil, true
+  while ok and calls < 1000 do
+    ok, e = script.call(context, { cpu = 60000, wall = 60000, memory = 1 << 20 }, more)
+    calls = calls + 1
+  end
+  assert(not ok and e.kind == "memory" and calls > 3 and calls < 12, calls)
+  assert(e.message:find("the limit is 1048576", 1, true), e.message)
+end
+
+-- everything comes back: of contexts that ended well, failed, were ended, waited
+do
+  env = script.environment { sleep = runtime.sleep }
+  collect()
+  local before = script.memory()
+  local sources = {
+    "local t = {} for i = 1, 100 do t[i] = tostring(i) end return t",
+    "error { message = 'no' }",
+    "local t = {} while true do t[#t + 1] = {} end",
+    "while true do end",
+    "sleep(1) return coroutine.wrap(function() coroutine.yield({}) end)()",
+    "local function f(n) if n > 0 then return f(n - 1) + 1 end return 0 end return f(5000)",
+  }
+  for round = 1, 20 do
+    for _, source in ipairs(sources) do
+      script.call({ seed = round }, { cpu = 5, memory = 1 << 20 }, load(source))
+    end
+  end
+  collect()
+  local after = script.memory()
+  -- a pooled coroutine keeps a frame or two of whom it served
+  assert(after.scripts - before.scripts < 4096, after.scripts - before.scripts)
+  assert(after.total - before.total < 65536, after.total - before.total)
+  assert(after.contexts - before.contexts < 20, after.contexts - before.contexts)
+end
