@@ -10,6 +10,7 @@
 
 #define DEPTH_OF_MATCH 200
 #define ESC            '%'
+#define INLINE         inline __attribute__((always_inline)) /* else the place in text and pattern lives in memory */
 
 static const char *find(struct match *m, const char *s, const char *p);
 
@@ -19,7 +20,7 @@ static unsigned char byte(const char *s)
 }
 
 /* Behind the single-character class that begins at `p`. */
-static const char *class_end(struct match *m, const char *p)
+static inline const char *class_end(struct match *m, const char *p)
 {
 	if (*p++ == ESC) {
 		if (p == m->pattern_end)
@@ -39,24 +40,34 @@ static const char *class_end(struct match *m, const char *p)
 	return p + 1;
 }
 
-static bool in_class(int c, int class)
+/* A capital letter stands for what isn't in the class of the small one. */
+static inline bool in_class(int c, int class)
 {
-	bool is;
-	switch (tolower(class)) {
-	case 'a': is = isalpha(c); break;
-	case 'c': is = iscntrl(c); break;
-	case 'd': is = isdigit(c); break;
-	case 'g': is = isgraph(c); break;
-	case 'l': is = islower(c); break;
-	case 'p': is = ispunct(c); break;
-	case 's': is = isspace(c); break;
-	case 'u': is = isupper(c); break;
-	case 'w': is = isalnum(c); break;
-	case 'x': is = isxdigit(c); break;
-	case 'z': is = c == 0; break; /* as in Lua 5.1 */
+	switch (class) {
+	case 'a': return isalpha(c);
+	case 'A': return !isalpha(c);
+	case 'c': return iscntrl(c);
+	case 'C': return !iscntrl(c);
+	case 'd': return isdigit(c);
+	case 'D': return !isdigit(c);
+	case 'g': return isgraph(c);
+	case 'G': return !isgraph(c);
+	case 'l': return islower(c);
+	case 'L': return !islower(c);
+	case 'p': return ispunct(c);
+	case 'P': return !ispunct(c);
+	case 's': return isspace(c);
+	case 'S': return !isspace(c);
+	case 'u': return isupper(c);
+	case 'U': return !isupper(c);
+	case 'w': return isalnum(c);
+	case 'W': return !isalnum(c);
+	case 'x': return isxdigit(c);
+	case 'X': return !isxdigit(c);
+	case 'z': return c == 0; /* as in Lua 5.1 */
+	case 'Z': return c != 0;
 	default: return class == c;
 	}
-	return isupper(class) ? !is : is;
 }
 
 /* `p` is at the [ and `last` at the ] of the set. */
@@ -82,7 +93,7 @@ static bool in_set(int c, const char *p, const char *last)
 	return !yes;
 }
 
-static inline bool single(const struct match *m, const char *s, const char *p, const char *p_end)
+static INLINE bool single(const struct match *m, const char *s, const char *p, const char *p_end)
 {
 	if (s >= m->text_end)
 		return false;
@@ -194,7 +205,7 @@ static const char *frontier(struct match *m, const char *s, const char *p)
 
 /* One character class and what follows it. True if *s and *p moved on, so that the caller goes on from there; false if
  * *s is the result. */
-static bool class_item(struct match *m, const char **s, const char **p)
+static INLINE bool class_item(struct match *m, const char **s, const char **p)
 {
 	const char *end = class_end(m, *p);
 	char suffix = end < m->pattern_end ? *end : 0;
@@ -225,7 +236,7 @@ static bool class_item(struct match *m, const char **s, const char **p)
 }
 
 /* An item that begins with %. Like class_item. */
-static bool escaped_item(struct match *m, const char **s, const char **p)
+static INLINE bool escaped_item(struct match *m, const char **s, const char **p)
 {
 	const char *at = *p;
 	int c = at + 1 < m->pattern_end ? byte(at + 1) : 0;
@@ -252,7 +263,6 @@ static const char *items(struct match *m, const char *s, const char *p)
 {
 	while (p != m->pattern_end) {
 		bool on;
-		script_tick(m->L, m->script);
 		switch (*p) {
 		case '(':
 			if (p[1] == ')')
@@ -277,6 +287,7 @@ static const char *find(struct match *m, const char *s, const char *p)
 {
 	if (m->depth-- == 0)
 		luaL_error(m->L, "pattern too complex");
+	script_tick(m->L, m->script); /* between two of these lies at most one pass over the pattern */
 	const char *end = items(m, s, p);
 	m->depth++;
 	return end;

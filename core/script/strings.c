@@ -5,6 +5,7 @@
  */
 #include "script/strings.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,16 +88,21 @@ static int s_format(lua_State *L)
 	int argument = 1;
 	luaL_checkstack(L, 4, "no room for format");
 	total = len;
-	while ((p = memchr(p, '%', (size_t)(end - p)))) {
-		p++;
+	while (p < end) {
+		if (*p++ != '%')
+			continue;
 		if (*p == '%') {
 			p++;
 			continue;
 		}
-		p += strspn(p, "-+ #0123456789.");
-		total += prepare_argument(L, ++argument, *p);
+		while (*p && !isalpha((unsigned char)*p))
+			p++;
+		argument++;
+		if (*p == 's' || *p == 'q' || *p == 'p')
+			total += prepare_argument(L, argument, *p);
 	}
-	script_check_text(L, script_of(L), "string.format", total);
+	if (total > STRING_MAX)
+		script_check_text(L, script_of(L), "string.format", total);
 	return stock(L);
 }
 

@@ -20,15 +20,35 @@ static size_t start_at(lua_State *L, int index, size_t len)
 
 static bool is_plain(const char *pattern, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if (strchr("^$*+?.([%-", pattern[i]) && pattern[i])
-			return false;
-	return true;
+	const char *end = pattern + len;
+	while (!strpbrk(pattern, "^$*+?.([%-")) { /* up to the next NUL */
+		pattern += strlen(pattern) + 1;
+		if (pattern > end)
+			return true;
+	}
+	return false;
+}
+
+/* Most searches end at one of the first candidates; memmem takes longer to begin, but its time is linear. */
+static const char *find_text(const char *text, size_t text_len, const char *what, size_t len)
+{
+	const char *end = text + text_len;
+	if (len == 0)
+		return text;
+	for (int tries = 0; tries < 32; tries++) {
+		if ((size_t)(end - text) < len)
+			return NULL;
+		text = memchr(text, *what, (size_t)(end - text) - len + 1);
+		if (!text || memcmp(text, what, len) == 0)
+			return text;
+		text++;
+	}
+	return memmem(text, (size_t)(end - text), what, len);
 }
 
 static int find_plain(lua_State *L, const char *text, size_t text_len, size_t from, const char *what, size_t len)
 {
-	const char *at = memmem(text + from, text_len - from, what, len);
+	const char *at = find_text(text + from, text_len - from, what, len);
 	if (!at) {
 		lua_pushnil(L);
 		return 1;
@@ -82,39 +102,38 @@ static int s_match(lua_State *L)
 	return search(L, false);
 }
 
-/* Upvalues: text, pattern, this. */
+/* Upvalues: this, text, pattern. */
 struct all {
-	size_t from, last; /* where to go on; the end of the last match + 1, 0 = none */
+	const char *text, *pattern; /* borrowed from the upvalues */
+	size_t text_len, pattern_len;
+	const char *from, *last; /* where to go on; the end of the last match */
 };
 
 static int next_match(lua_State *L)
 {
-	size_t text_len, pattern_len;
-	const char *text = lua_tolstring(L, lua_upvalueindex(1), &text_len);
-	const char *pattern = lua_tolstring(L, lua_upvalueindex(2), &pattern_len);
-	struct all *all = lua_touserdata(L, lua_upvalueindex(3));
+	struct all *all = lua_touserdata(L, lua_upvalueindex(1));
 	struct match m;
-	match_init(&m, L, text, text_len, pattern, pattern_len);
-	for (size_t at = all->from; at <= text_len; at++) {
-		const char *end = match_at(&m, text + at, pattern);
-		if (!end || (size_t)(end - text) + 1 == all->last)
+	match_init(&m, L, all->text, all->text_len, all->pattern, all->pattern_len);
+	for (const char *at = all->from; at <= m.text_end; at++) {
+		const char *end = match_at(&m, at, all->pattern);
+		if (!end || end == all->last)
 			continue;
-		all->from = (size_t)(end - text);
-		all->last = all->from + 1;
-		return match_push_captures(&m, text + at, end);
+		all->from = all->last = end;
+		return match_push_captures(&m, at, end);
 	}
 	return 0;
 }
 
 static int s_gmatch(lua_State *L)
 {
-	size_t text_len;
-	luaL_checklstring(L, 1, &text_len);
-	luaL_checkstring(L, 2);
-	size_t from = start_at(L, 3, text_len);
+	struct all all = {0};
+	all.text = luaL_checklstring(L, 1, &all.text_len);
+	all.pattern = luaL_checklstring(L, 2, &all.pattern_len);
+	size_t from = start_at(L, 3, all.text_len);
+	all.from = all.text + (from <= all.text_len ? from : all.text_len + 1);
 	lua_settop(L, 2);
-	struct all *all = lua_newuserdatauv(L, sizeof *all, 0);
-	*all = (struct all){from, 0};
+	*(struct all *)lua_newuserdatauv(L, sizeof all, 0) = all;
+	lua_insert(L, 1);
 	lua_pushcclosure(L, next_match, 3);
 	return 1;
 }

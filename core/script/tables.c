@@ -40,7 +40,8 @@ static int t_concat(lua_State *L)
 	for (; i < last; i++) {
 		add_item(L, &b, i);
 		luaL_addlstring(&b, sep, sep_len);
-		script_check_text(L, s, "table.concat", luaL_bufflen(&b));
+		if (luaL_bufflen(&b) > STRING_MAX)
+			script_check_text(L, s, "table.concat", luaL_bufflen(&b));
 		script_tick(L, s);
 	}
 	if (i == last)
