@@ -7,7 +7,6 @@
 
 /* A module is one line: core.NAME is opened by luaopen_core_NAME. */
 #define MODULES(X)                                                                                                     \
-	X(net)                                                                                                         \
 	X(runtime)                                                                                                     \
 	X(json)                                                                                                        \
 	X(script)                                                                                                      \
@@ -15,6 +14,7 @@
 	X(log)                                                                                                         \
 	X(metrics)                                                                                                     \
 	X(store)                                                                                                       \
+	X(net)                                                                                                         \
 	X(terminal)                                                                                                    \
 	X(build)
 
