@@ -29,8 +29,10 @@ local function finish(state, code)
   runtime.stop(code)
 end
 
+-- A pipe that said something leaves when all of it was done; one that is empty from the start only listens.
 local function leave_when_idle(state)
-  if state.input_over and #state.held == 0 and state.session:idle() and not state.call.flags["until"] then finish(state, 0) end
+  local done = state.input_over and state.had_input and #state.held == 0 and state.session:idle()
+  if done and not state.call.flags["until"] then finish(state, 0) end
 end
 
 local commands = {}
@@ -103,6 +105,7 @@ local function read_terminal(state)
   while not state.code do
     local line = terminal.read_line()
     if not line then break end
+    state.had_input = true
     take_line(state, line)
   end
   state.input_over = true
@@ -196,5 +199,5 @@ return {
   about = [[
 You are a participant: what is sent to you appears here, and you answer by words or numbers. When the server goes away
 it connects again by itself and goes on where it was. From a pipe, each line answers the next question; at the end of
-the input it leaves when everything was accepted. -o jsonl shows events as JSON, one a line.]],
+the input it leaves when everything was accepted; an empty input only listens. -o jsonl shows events as JSON, one a line.]],
 }
