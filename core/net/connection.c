@@ -40,11 +40,21 @@ void connection_phase(struct connection *c, enum phase phase)
 	uint64_t now = uv_now(c->listener->loop);
 	c->phase = phase;
 	switch (phase) {
-	case PHASE_IDLE: c->deadline = now + limits->idle_ms; break;
-	case PHASE_HEADER: c->deadline = now + limits->header_ms; break;
-	case PHASE_BODY: c->deadline = now + limits->body_ms; break;
-	case PHASE_LINGER: c->deadline = now + LINGER_MS; break;
-	case PHASE_WORKING: c->deadline = 0; break;
+	case PHASE_IDLE:
+		c->deadline = now + limits->idle_ms;
+		break;
+	case PHASE_HEADER:
+		c->deadline = now + limits->header_ms;
+		break;
+	case PHASE_BODY:
+		c->deadline = now + limits->body_ms;
+		break;
+	case PHASE_LINGER:
+		c->deadline = now + LINGER_MS;
+		break;
+	case PHASE_WORKING:
+		c->deadline = 0;
+		break;
 	}
 }
 
@@ -308,7 +318,7 @@ static void too_late(struct connection *c)
 void http_sweep(struct net_listener *l, uint64_t now)
 {
 	struct connection *c, *next;
-	DL_FOREACH_SAFE(l->connections, c, next) {
+	DL_FOREACH_SAFE (l->connections, c, next) {
 		if (c->stream.closed)
 			continue;
 		if (c->stream.blocked && now - c->stream.blocked > l->config.limits.write_ms)
@@ -321,7 +331,7 @@ void http_sweep(struct net_listener *l, uint64_t now)
 void http_drain(struct net_listener *l)
 {
 	struct connection *c, *next;
-	DL_FOREACH_SAFE(l->connections, c, next) {
+	DL_FOREACH_SAFE (l->connections, c, next) {
 		bool silent = c->phase == PHASE_IDLE || (c->phase == PHASE_HEADER && !c->current && !c->first);
 		if (silent && !stream_waiting(&c->stream))
 			connection_close(c);
@@ -331,14 +341,14 @@ void http_drain(struct net_listener *l)
 void http_cut(struct net_listener *l)
 {
 	struct connection *c, *next;
-	DL_FOREACH_SAFE(l->connections, c, next)
+	DL_FOREACH_SAFE (l->connections, c, next)
 		connection_close(c);
 }
 
 bool http_evict(struct net_listener *l)
 {
 	struct connection *c;
-	DL_FOREACH(l->connections, c) {
+	DL_FOREACH (l->connections, c) {
 		if (!c->stream.closed && c->phase != PHASE_WORKING && !c->first) {
 			connection_close(c);
 			return true;

@@ -113,7 +113,8 @@ static int bind_socket(const char *host, int port, int *bound, struct error *e)
 	char name[INET6_ADDRSTRLEN];
 	int on = 1;
 	if (parse_address(host, port, &address))
-		return error_set(e, ERROR_ARGUMENT, "cannot listen on \"%s\": give a numeric address or localhost", host);
+		return error_set(e, ERROR_ARGUMENT, "cannot listen on \"%s\": give a numeric address or localhost",
+				 host);
 	socklen_t len = address.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -235,7 +236,7 @@ static void on_handle_closed(uv_handle_t *handle)
 
 static void close_handles(struct net_listener *l)
 {
-	uv_handle_t *handles[] = {(uv_handle_t *)&l->poll, (uv_handle_t *)&l->sweep, (uv_handle_t *)&l->flush,
+	uv_handle_t *handles[] = {(uv_handle_t *)&l->poll,  (uv_handle_t *)&l->sweep,    (uv_handle_t *)&l->flush,
 				  (uv_handle_t *)&l->awake, (uv_handle_t *)&l->stopping, (uv_handle_t *)&l->grace};
 	for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
 		if (!uv_is_closing(handles[i]))

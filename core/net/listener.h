@@ -34,8 +34,8 @@ struct net_listener {
 	struct connection *connections; /* a list in the order of their arrival */
 	struct connection *dirty;       /* those with something to send or read */
 	size_t connection_count, websocket_count;
-	size_t ending; /* of the connections: closed, their handles not yet */
-	size_t requests; /* at their owners or in the pool; they keep the listener's memory */
+	size_t ending;                     /* of the connections: closed, their handles not yet */
+	size_t requests;                   /* at their owners or in the pool; they keep the listener's memory */
 	struct websocket_side *websockets; /* NULL: no paths */
 	struct net_request *pool;
 	size_t pooled;

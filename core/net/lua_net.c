@@ -61,10 +61,13 @@ static const struct {
 	const char *name;
 	size_t offset;
 } sizes[] = {
-#define SIZE(field) {#field, offsetof(struct net_limits, field)}
-	SIZE(connections),  SIZE(header_size), SIZE(body_size),	 SIZE(message_size), SIZE(send_queue),
-	SIZE(answer_size),  SIZE(pipelined),   SIZE(messages),	 SIZE(header_ms),    SIZE(body_ms),
-	SIZE(idle_ms),	    SIZE(write_ms),    SIZE(ping_ms),
+#define SIZE(field)                                                                                                    \
+	{                                                                                                              \
+#field, offsetof(struct net_limits, field)                                                             \
+	}
+	SIZE(connections), SIZE(header_size), SIZE(body_size), SIZE(message_size), SIZE(send_queue),
+	SIZE(answer_size), SIZE(pipelined),   SIZE(messages),  SIZE(header_ms),    SIZE(body_ms),
+	SIZE(idle_ms),     SIZE(write_ms),    SIZE(ping_ms),
 };
 _Static_assert(sizeof(size_t) == sizeof(uint64_t), "limits are read the same way");
 
@@ -114,10 +117,12 @@ static void read_paths(lua_State *L, struct server *s, struct net_websocket *pat
 	if (lua_getfield(L, 1, "websockets") == LUA_TTABLE)
 		for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
 			if (s->path_count == PATHS_MAX || lua_type(L, -2) != LUA_TSTRING || !lua_istable(L, -1))
-				lua_error_raisef(L, ERROR_ARGUMENT, "websockets are up to %d paths with tables", PATHS_MAX);
+				lua_error_raisef(L, ERROR_ARGUMENT, "websockets are up to %d paths with tables",
+						 PATHS_MAX);
 			struct lua_path *p = &s->paths[s->path_count];
 			struct net_websocket *w = &paths[s->path_count++];
-			*p = (struct lua_path){s->L, handler(L, "on_open"), handler(L, "on_message"), handler(L, "on_close")};
+			*p = (struct lua_path){s->L, handler(L, "on_open"), handler(L, "on_message"),
+					       handler(L, "on_close")};
 			net_ws_handlers(w, p);
 			w->path = lua_tostring(L, -2);
 			lua_getfield(L, -1, "protocol");

@@ -14,8 +14,8 @@ int luaopen_core_net(lua_State *L);
 
 /* Private to the four: */
 
-struct lua_path { /* the handlers of one WebSocket path */
-	lua_State *L; /* the main one; NULL: closed */
+struct lua_path {                 /* the handlers of one WebSocket path */
+	lua_State *L;             /* the main one; NULL: closed */
 	int open, message, close; /* in the registry, or LUA_NOREF */
 };
 

@@ -34,7 +34,10 @@ static struct net_request *check(lua_State *L)
 
 static int hex(int c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
 /* %41 -> A; a broken escape stays as it is. */
@@ -161,13 +164,15 @@ static int request_index(lua_State *L)
 		else
 			return 0;
 		return 1;
-	case 'q': return strcmp(key, "query") == 0 ? push_query(L, req) : 0;
+	case 'q':
+		return strcmp(key, "query") == 0 ? push_query(L, req) : 0;
 	case 'u':
 		if (strcmp(key, "url") != 0)
 			return 0;
 		lua_pushstring(L, net_request_url(req));
 		return 1;
-	default: return 0;
+	default:
+		return 0;
 	}
 }
 
@@ -184,10 +189,13 @@ static int status_of(const struct error *e)
 {
 	switch (e->code) {
 	case ERROR_UNAUTHORIZED:
-	case ERROR_LOGIN: return 401;
+	case ERROR_LOGIN:
+		return 401;
 	case ERROR_NOT_FOUND:
-	case ERROR_NO_THRED: return 404;
-	default: return e->code >= 4000 && e->code < 5000 ? 400 : 500;
+	case ERROR_NO_THRED:
+		return 404;
+	default:
+		return e->code >= 4000 && e->code < 5000 ? 400 : 500;
 	}
 }
 
@@ -208,7 +216,8 @@ static int answered(lua_State *L, int status, lua_KContext context)
 	lua_error_from(L, -1, &e);
 	int code = lua_error_is(L, -1) ? status_of(&e) : 500;
 	if (req)
-		net_respond_error(req, code, code == 500 ? ERROR_SERVER : e.code, code == 500 ? "server error" : e.message);
+		net_respond_error(req, code, code == 500 ? ERROR_SERVER : e.code,
+				  code == 500 ? "server error" : e.message);
 	return req && code != 500 ? 0 : lua_error(L);
 }
 

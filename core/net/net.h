@@ -33,7 +33,8 @@ struct net_limits {
 	uint64_t body_ms;    /* 30,000; then 408 */
 	uint64_t idle_ms;    /* between requests; 75,000 */
 	uint64_t write_ms;   /* a reader that takes nothing; 30,000 */
-	uint64_t ping_ms;    /* a silent WebSocket is asked; 30,000, whole seconds; without an answer closed after half more */
+	uint64_t
+		ping_ms; /* a silent WebSocket is asked; 30,000, whole seconds; without an answer closed after half more */
 };
 
 struct net_header {
@@ -76,7 +77,7 @@ void net_counts(const struct net_listener *l, size_t *connections, size_t *webso
 
 /* A request is valid until it is answered or freed, exactly once; also after its connection or listener is gone. */
 const char *net_request_method(const struct net_request *req);
-const char *net_request_url(const struct net_request *req); /* path and query as sent */
+const char *net_request_url(const struct net_request *req);                      /* path and query as sent */
 const char *net_request_header(const struct net_request *req, const char *name); /* any case; NULL: none */
 const char *net_request_body(const struct net_request *req, size_t *len);
 const char *net_request_peer(const struct net_request *req); /* address without port */

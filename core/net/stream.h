@@ -25,7 +25,7 @@ struct stream {
 	uint64_t blocked;   /* loop time since when the peer takes nothing; 0: it does */
 	bool reading, ending, ended, closed;
 	void (*on_read)(struct stream *s, const char *bytes, ssize_t len); /* len < 0: end of stream or error */
-	void (*on_sent)(struct stream *s);                                   /* after a wait everything was taken */
+	void (*on_sent)(struct stream *s);                                 /* after a wait everything was taken */
 	void (*on_closed)(struct stream *s);
 };
 

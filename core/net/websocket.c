@@ -15,7 +15,14 @@
 #include "net/listener.h"
 
 /* Its tables hold an entry for each descriptor the process might have. */
-enum { FILES = 32768, RECEIVE_SIZE = 4096, WRITE_SIZE = 65536, SERVICE_SIZE = 32768, CLOSE_SECONDS = 5, CLOSE_SIZE = 125 };
+enum {
+	FILES = 32768,
+	RECEIVE_SIZE = 4096,
+	WRITE_SIZE = 65536,
+	SERVICE_SIZE = 32768,
+	CLOSE_SECONDS = 5,
+	CLOSE_SIZE = 125
+};
 enum { OPCODE_TEXT = 1, OPCODE_CLOSE = 8 };
 
 struct websocket_side {
@@ -249,8 +256,11 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 		ws->wsi = wsi;
 		opened(ws);
 		break;
-	case LWS_CALLBACK_RECEIVE: received(ws, in, len); break;
-	case LWS_CALLBACK_SERVER_WRITEABLE: return writable(ws);
+	case LWS_CALLBACK_RECEIVE:
+		received(ws, in, len);
+		break;
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+		return writable(ws);
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
 		ws->peer_code = len >= 2 ? ((unsigned char *)in)[0] << 8 | ((unsigned char *)in)[1] : 1005;
 		return ws->close_code ? -1 : 0; /* the answer to ours ends it; a first one libwebsockets answers */
@@ -260,7 +270,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 			release(ws);
 		}
 		break;
-	default: break;
+	default:
+		break;
 	}
 	return 0;
 }
@@ -278,7 +289,7 @@ void websocket_adopt(struct net_listener *l, const struct net_websocket *path, i
 	l->websocket_count++;
 	side->adopting = ws;
 	lws_adopt_socket_vhost_readbuf(side->vhost, fd, bytes, len); /* closes fd when it fails */
-	if (side->adopting) { /* it failed before it knew of us */
+	if (side->adopting) {                                        /* it failed before it knew of us */
 		side->adopting = NULL;
 		release(ws);
 	}
@@ -363,7 +374,7 @@ struct websocket_side *websocket_open(struct net_listener *l, struct error *e)
 void websocket_drain(struct net_listener *l)
 {
 	struct net_ws *ws;
-	DL_FOREACH(l->websockets->open, ws)
+	DL_FOREACH (l->websockets->open, ws)
 		net_ws_close(ws, 1012, "the server restarts");
 }
 

@@ -22,7 +22,8 @@ static struct span keep(char **at, struct span s)
 
 struct pending *pending_new(struct local_queue *q, struct topic *t, const struct delivery *d)
 {
-	size_t size = sizeof(struct pending) + d->target.len + d->message.len + d->id.len + d->source.len + d->doc.len + 5;
+	size_t size = sizeof(struct pending) + d->target.len + d->message.len + d->id.len + d->source.len + d->doc.len +
+		      5;
 	struct pending *p = xmalloc(size);
 	memset(p, 0, sizeof *p);
 	char *at = (char *)(p + 1);
@@ -145,8 +146,13 @@ struct span local_doc(const struct pending *p)
 void local_put(struct local_queue *q, const struct local_put *put)
 {
 	struct topic *t = topic_get(q, put->topic.data ? put->topic : span_of("engine"));
-	struct delivery d = {.event = put->event, .at = put->at, .target = put->target, .message = put->message,
-			     .source = put->source, .id = put->id, .doc = put->doc};
+	struct delivery d = {.event = put->event,
+			     .at = put->at,
+			     .target = put->target,
+			     .message = put->message,
+			     .source = put->source,
+			     .id = put->id,
+			     .doc = put->doc};
 	d.n = sqlite_add_queue(q->s, put->event, put->at, (struct span){t->name, t->len}, put->target, put->message);
 	struct pending *p = pending_new(q, t, &d);
 	p->emitted = put->emitted;
@@ -257,7 +263,7 @@ struct queue *local_base(struct local_queue *q)
 static void forget(struct local_queue *q)
 {
 	struct pending *p, *next;
-	HASH_ITER(hh, q->by_n, p, next)
+	HASH_ITER (hh, q->by_n, p, next)
 		pending_free(q, p);
 	q->held = q->held_last = NULL;
 	for (struct topic *t = q->topics; t; t = t->hh.next) {
@@ -288,7 +294,7 @@ void local_free(struct local_queue *q)
 	struct error e = {.code = ERROR_SERVER, .message = "the store was closed"};
 	local_failed(q, &e);
 	struct topic *t, *next;
-	HASH_ITER(hh, q->topics, t, next) {
+	HASH_ITER (hh, q->topics, t, next) {
 		HASH_DEL(q->topics, t);
 		free(t);
 	}

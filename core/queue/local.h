@@ -22,10 +22,10 @@ struct pending {
 	struct pending *next;
 	struct topic *topic;
 	struct shared_ref *shared; /* counted holder of d.ref */
-	int64_t ticket;   /* held back until this is durable; 0 = not */
-	bool of_event;    /* settling it completes the event's row */
-	bool emitted;     /* its event is one that a step emitted */
-	bool old;         /* of the backlog of this start */
+	int64_t ticket;            /* held back until this is durable; 0 = not */
+	bool of_event;             /* settling it completes the event's row */
+	bool emitted;              /* its event is one that a step emitted */
+	bool old;                  /* of the backlog of this start */
 	bool running;
 };
 

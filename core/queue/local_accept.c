@@ -26,9 +26,11 @@ static void ask_work(struct sqlite_read *read, struct sqlite_reader *r)
 	struct ask *ask = (struct ask *)read;
 	if (!r->seen)
 		read->rc = sqlite3_prepare_v3(r->db,
-			"select n,json_extract(body,'$.id'),content,outcome,coalesce((select id from thred t where t.n=e.thred),"
-			"(select id from archive a where a.n=e.thred)),rec from event e where h=?1 and source>0 and source=?2",
-			-1, SQLITE_PREPARE_PERSISTENT, &r->seen, NULL);
+					      "select n,json_extract(body,'$.id'),content,outcome,coalesce((select id "
+					      "from thred t where t.n=e.thred),"
+					      "(select id from archive a where a.n=e.thred)),rec from event e where "
+					      "h=?1 and source>0 and source=?2",
+					      -1, SQLITE_PREPARE_PERSISTENT, &r->seen, NULL);
 	if (read->rc != SQLITE_OK)
 		return;
 	sqlite3_bind_int64(r->seen, 1, (int64_t)ask->hash);
@@ -40,7 +42,8 @@ static void ask_work(struct sqlite_read *read, struct sqlite_reader *r)
 		ask->found = true;
 		ask->n = sqlite3_column_int64(r->seen, 0);
 		ask->content = sqlite3_column_int64(r->seen, 2);
-		bool open = sqlite3_column_type(r->seen, 3) == SQLITE_NULL || sqlite3_column_int(r->seen, 3) == OUTCOME_QUEUED;
+		bool open = sqlite3_column_type(r->seen, 3) == SQLITE_NULL ||
+			    sqlite3_column_int(r->seen, 3) == OUTCOME_QUEUED;
 		ask->outcome = open ? OUTCOME_NONE : sqlite3_column_int(r->seen, 3);
 		ask->thred = sqlite_column_copy(r->seen, 4);
 		ask->rec = sqlite_column_copy(r->seen, 5);
@@ -79,20 +82,29 @@ static int64_t take(struct local_queue *q, const struct accept *a, struct word *
 {
 	struct sqlite *s = q->s;
 	struct topic *t = topic_get(q, a->topic.data ? a->topic : span_of("engine"));
-	struct op_event row = {.hash = (int64_t)hash, .source = source->n, .at = a->at, .content = content_of(a),
+	struct op_event row = {.hash = (int64_t)hash,
+			       .source = source->n,
+			       .at = a->at,
+			       .content = content_of(a),
 			       .outcome = t->engine ? OUTCOME_NONE : OUTCOME_QUEUED};
 	int64_t n = sqlite_add_event(s, &row, (struct span){NULL, 0}, a->body);
 	sqlite_seen_add(s, hash, a, source->n, row.content, n);
 	s->open->steps++;
 	if (!t->engine) {
-		struct local_put put = {.event = n, .at = a->at, .topic = a->topic, .doc = a->body, .id = a->id, .source = a->source};
+		struct local_put put = {
+			.event = n, .at = a->at, .topic = a->topic, .doc = a->body, .id = a->id, .source = a->source};
 		local_put(q, &put);
 		if (a->ref && q->release)
 			q->release(q->release_arg, a->ref);
 		return n;
 	}
-	struct delivery d = {.n = n, .event = n, .at = a->at, .source = (struct span){source->text, source->len}, .id = a->id,
-			     .doc = a->ref ? (struct span){NULL, 0} : a->body, .ref = a->ref};
+	struct delivery d = {.n = n,
+			     .event = n,
+			     .at = a->at,
+			     .source = (struct span){source->text, source->len},
+			     .id = a->id,
+			     .doc = a->ref ? (struct span){NULL, 0} : a->body,
+			     .ref = a->ref};
 	struct pending *p = pending_new(q, t, &d);
 	p->of_event = true;
 	if (a->ref) {
@@ -142,9 +154,11 @@ static struct span copy_span(char **at, struct span s)
 	return (struct span){to, s.len};
 }
 
-static struct waiting *wait_add(struct local_queue *q, const struct accept *a, struct word *source, accepted_fn fn, void *arg)
+static struct waiting *wait_add(struct local_queue *q, const struct accept *a, struct word *source, accepted_fn fn,
+				void *arg)
 {
-	struct waiting *w = xmalloc(sizeof *w + a->source.len + a->id.len + a->thred.len + a->body.len + a->topic.len + 1);
+	struct waiting *w = xmalloc(sizeof *w + a->source.len + a->id.len + a->thred.len + a->body.len + a->topic.len +
+				    1);
 	memset(w, 0, sizeof *w);
 	char *at = w->bytes;
 	w->q = q;
@@ -194,7 +208,8 @@ static void ask_done(struct sqlite_read *read)
 				fill(q, &result, ACCEPT_NEW, take(q, &w->a, w->source, ask->hash));
 			} else {
 				bool same = !ask->found || ask->content == content_of(&w->a);
-				fill(q, &result, same ? ACCEPT_DUPLICATE : ACCEPT_CONFLICT, ask->found ? ask->n : w->known_n);
+				fill(q, &result, same ? ACCEPT_DUPLICATE : ACCEPT_CONFLICT,
+				     ask->found ? ask->n : w->known_n);
 				result.outcome = ask->outcome;
 				result.thred = ask->thred;
 				result.rec = ask->rec;

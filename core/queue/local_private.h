@@ -57,7 +57,7 @@ struct local_queue {
 };
 
 struct topic *topic_get(struct local_queue *q, struct span name);
-void topic_read(struct topic *t);             /* a page, if there is one to read and room for it */
+void topic_read(struct topic *t); /* a page, if there is one to read and room for it */
 void topic_offer(struct topic *t, struct pending *p);
 void topic_kick(struct topic *t);
 void local_arrive(struct topic *t, struct pending *p); /* new, or no longer held back */

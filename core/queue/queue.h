@@ -15,17 +15,17 @@ struct accept {
 	struct span source, id, thred, body; /* body: canonical JSON whose "id" is `id` */
 	struct span topic;                   /* absent = "engine" */
 	int64_t at;                          /* ms since epoch */
-	unsigned char content[16];           /* hash of type, thredId, re and data: the same id with another is a conflict */
-	int ref;                             /* the caller's; comes back as delivery.ref; 0 = none, then the body is copied */
+	unsigned char content[16]; /* hash of type, thredId, re and data: the same id with another is a conflict */
+	int ref;                   /* the caller's; comes back as delivery.ref; 0 = none, then the body is copied */
 };
 
 enum accept_kind { ACCEPT_NEW, ACCEPT_DUPLICATE, ACCEPT_CONFLICT };
 
 struct accepted {
 	int kind;
-	int64_t n;       /* of the event, or of the first one */
-	int64_t ticket;  /* durable when this answer may leave */
-	int outcome;     /* of the first one; OUTCOME_NONE: not processed yet */
+	int64_t n;              /* of the event, or of the first one */
+	int64_t ticket;         /* durable when this answer may leave */
+	int outcome;            /* of the first one; OUTCOME_NONE: not processed yet */
 	struct span thred, rec; /* of the first one, if there are */
 };
 typedef void (*accepted_fn)(void *arg, const struct accepted *result, const struct error *e);
@@ -36,7 +36,7 @@ struct delivery {
 	struct span doc; /* absent if `ref` holds it */
 	int attempts;    /* how often it ended the process before */
 	int ref;
-	uint64_t key;    /* of (source, id, target), for store_running */
+	uint64_t key; /* of (source, id, target), for store_running */
 };
 
 struct consumer {

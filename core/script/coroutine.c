@@ -114,8 +114,9 @@ static bool travels(lua_State *L, struct script *s, struct call *call, bool soli
 		*result = task_relay(L, by, resume_again);
 		return true;
 	}
-	script_kill(call, KILL_WAIT, "it can't wait inside a comparator, a replacement of gsub or a metamethod that a "
-				     "library function calls");
+	script_kill(call, KILL_WAIT,
+		    "it can't wait inside a comparator, a replacement of gsub or a metamethod that a "
+		    "library function calls");
 	*result = script_die(L);
 	return true;
 }
@@ -208,7 +209,7 @@ static int co_wrap(lua_State *L)
 	return 1;
 }
 
-static int co_yield(lua_State *L)
+static int co_yield (lua_State *L)
 {
 	if (outermost(L))
 		return luaL_error(L, "attempt to yield from outside a coroutine");
@@ -259,9 +260,9 @@ static int co_close(lua_State *L)
 void script_push_coroutine(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"close", co_close},     {"create", co_create},   {"isyieldable", co_isyieldable},
-		{"resume", co_resume},   {"running", co_running}, {"status", co_status},
-		{"wrap", co_wrap},       {"yield", co_yield},     {NULL, NULL},
+		{"close", co_close},   {"create", co_create},   {"isyieldable", co_isyieldable},
+		{"resume", co_resume}, {"running", co_running}, {"status", co_status},
+		{"wrap", co_wrap},     {"yield", co_yield },    {NULL, NULL},
 	};
 	luaL_newlib(L, functions);
 }

@@ -26,7 +26,8 @@ bool script_frozen_target(lua_State *L, int index)
 static int refuse_library(lua_State *L)
 {
 	return luaL_error(L, "%s is read-only: %s.%s can't be assigned", lua_tostring(L, lua_upvalueindex(1)),
-			  lua_tostring(L, lua_upvalueindex(1)), lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?");
+			  lua_tostring(L, lua_upvalueindex(1)),
+			  lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?");
 }
 
 static int refuse_global(lua_State *L)

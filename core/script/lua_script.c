@@ -42,8 +42,9 @@ static int l_memory(lua_State *L)
 int luaopen_core_script(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"context", script_context}, {"environment", script_environment}, {"freeze", script_freeze},
-		{"load", l_load},            {"memory", l_memory},                {"trusted", script_trusted},
+		{"context", script_context}, {"environment", script_environment},
+		{"freeze", script_freeze},   {"load", l_load},
+		{"memory", l_memory},        {"trusted", script_trusted},
 		{"used", script_used},       {NULL, NULL},
 	};
 	if (lua_getallocf(L, NULL) != script_alloc)

@@ -92,9 +92,9 @@ static int m_randomseed(lua_State *L)
 void script_push_math(lua_State *L)
 {
 	static const char *const names[] = {
-		"abs",  "acos", "asin", "atan", "ceil",       "cos",        "deg", "exp",  "floor",     "fmod", "huge", "log",
-		"max",  "min",  "modf", "pi",   "maxinteger", "mininteger", "rad", "sin",  "tointeger", "sqrt", "tan",  "type",
-		"ult",  NULL,
+		"abs",  "acos", "asin",      "atan", "ceil", "cos",  "deg", "exp",        "floor",
+		"fmod", "huge", "log",       "max",  "min",  "modf", "pi",  "maxinteger", "mininteger",
+		"rad",  "sin",  "tointeger", "sqrt", "tan",  "type", "ult", NULL,
 	};
 	lua_createtable(L, 0, 28);
 	script_copy_stock(L, "math", names);

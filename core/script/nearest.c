@@ -24,7 +24,8 @@ static int distance(const char *a, size_t m, const char *b, size_t n)
 		row[0] = (int)i;
 		for (size_t j = 1; j <= n; j++) {
 			row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && above2[j - 2] + 1 < row[j])
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    above2[j - 2] + 1 < row[j])
 				row[j] = above2[j - 2] + 1;
 		}
 		int *t = above2;
@@ -42,7 +43,8 @@ void nearest_try(struct nearest *best, const char *wanted, const char *name)
 		return;
 	int limit = m < 4 ? 1 : m < 8 ? 2 : 3;
 	int d = distance(wanted, m, name, n);
-	if (d > limit || (best->name[0] && (d > best->distance || (d == best->distance && strcmp(name, best->name) > 0))))
+	if (d > limit ||
+	    (best->name[0] && (d > best->distance || (d == best->distance && strcmp(name, best->name) > 0))))
 		return;
 	best->distance = d;
 	memcpy(best->name, name, n + 1);

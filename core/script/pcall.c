@@ -86,5 +86,9 @@ static int script_assert(lua_State *L)
 }
 
 const luaL_Reg script_pcall_functions[] = {
-	{"assert", script_assert}, {"error", script_error}, {"pcall", script_pcall}, {"xpcall", script_xpcall}, {NULL, NULL},
+	{"assert", script_assert},
+	{"error", script_error},
+	{"pcall", script_pcall},
+	{"xpcall", script_xpcall},
+	{NULL, NULL},
 };

@@ -18,17 +18,17 @@
 
 #include "runtime/runtime.h"
 
-#define MS               INT64_C(1000000)   /* ns */
-#define SLICE_NS         (2 * MS)
-#define SOLID_NS         (15 * MS)          /* the longest piece where Lua can't yield */
-#define CPU_MS           200
-#define WALL_MS          2000
-#define MEMORY_BYTES     (32 << 20)
-#define STRING_MAX       ((size_t)1 << 20)  /* what our string functions build for a script */
-#define VALUES_MAX       100000             /* values that one function returns to a script */
-#define PCALL_DEPTH_MAX  190
-#define CLOSE_DEPTH_MAX  100
-#define DEPTH_MAX        50000              /* calls in each other; judged when they use up the memory */
+#define MS              INT64_C(1000000) /* ns */
+#define SLICE_NS        (2 * MS)
+#define SOLID_NS        (15 * MS) /* the longest piece where Lua can't yield */
+#define CPU_MS          200
+#define WALL_MS         2000
+#define MEMORY_BYTES    (32 << 20)
+#define STRING_MAX      ((size_t)1 << 20) /* what our string functions build for a script */
+#define VALUES_MAX      100000            /* values that one function returns to a script */
+#define PCALL_DEPTH_MAX 190
+#define CLOSE_DEPTH_MAX 100
+#define DEPTH_MAX       50000 /* calls in each other; judged when they use up the memory */
 
 enum script_signal { SIGNAL_NONE, SIGNAL_PREEMPT, SIGNAL_KILL };
 enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_STACK, KILL_WAIT };
@@ -39,40 +39,40 @@ struct owner {
 	size_t used, peak, cap;  /* bytes */
 	int64_t cpu_ns, wall_ns; /* of all calls that ended or wait */
 	int64_t cpu_max, wall_max;
-	const void *limits;      /* address of the limits table they were read from; not dereferenced */
+	const void *limits; /* address of the limits table they were read from; not dereferenced */
 	uint64_t random[4];
 	bool seeded, pressed, refused;
-	int cycles;              /* collections since it was over its cap */
+	int cycles; /* collections since it was over its cap */
 };
 
 struct call {
 	struct script *script;
-	struct call *prev;    /* the call in whose trusted function this one was made */
-	lua_State *co;        /* the script's outermost coroutine; anchored in user value 1 */
-	lua_State *from;      /* who called: its frame holds context, limits, call at 1, 2, 3 */
-	lua_State *running;   /* the innermost coroutine of the script */
+	struct call *prev;  /* the call in whose trusted function this one was made */
+	lua_State *co;      /* the script's outermost coroutine; anchored in user value 1 */
+	lua_State *from;    /* who called: its frame holds context, limits, call at 1, 2, 3 */
+	lua_State *running; /* the innermost coroutine of the script */
 	struct owner *owner;
-	int nonyield;         /* callers in the chain of coroutines that can't yield */
-	int trusted;          /* depth of trusted functions that run */
-	int closing;          /* depth of coroutine.close */
-	int64_t started;      /* monotonic ns of the first slice */
-	int64_t slice_start;  /* monotonic ns */
+	int nonyield;              /* callers in the chain of coroutines that can't yield */
+	int trusted;               /* depth of trusted functions that run */
+	int closing;               /* depth of coroutine.close */
+	int64_t started;           /* monotonic ns of the first slice */
+	int64_t slice_start;       /* monotonic ns */
 	volatile int64_t tick_cpu; /* CPU time of the thread at the slice's first tick, 0 = none yet */
 	enum script_kill kill;
-	char why[160];        /* what was exceeded and by how much */
-	char file[200];       /* where, "" = not known */
+	char why[160];  /* what was exceeded and by how much */
+	char file[200]; /* where, "" = not known */
 	int line;
 };
 
 struct script {
 	lua_State *main;
-	struct runtime *rt;   /* NULL: there are no tasks */
-	struct owner *owner;  /* charged now */
-	struct owner *root;   /* trusted code */
+	struct runtime *rt;             /* NULL: there are no tasks */
+	struct owner *owner;            /* charged now */
+	struct owner *root;             /* trusted code */
 	struct owner **owners, **spare; /* by index; those free again */
 	uint32_t owners_len, owners_cap, spare_len;
 	size_t total;
-	struct call *call;    /* running now, or NULL */
+	struct call *call;           /* running now, or NULL */
 	lua_State *volatile running; /* what the timer's signal may interrupt, or NULL */
 	volatile sig_atomic_t due;   /* a tick passed: C functions look at this */
 	volatile sig_atomic_t over;  /* the slice is over: the hook looks at this */

@@ -63,8 +63,12 @@ static int os_time(lua_State *L)
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 1);
 	struct tm t = {
-		.tm_year = field(L, "year", -1, 1900), .tm_mon = field(L, "month", -1, 1), .tm_mday = field(L, "day", -1, 0),
-		.tm_hour = field(L, "hour", 12, 0),    .tm_min = field(L, "min", 0, 0),    .tm_sec = field(L, "sec", 0, 0),
+		.tm_year = field(L, "year", -1, 1900),
+		.tm_mon = field(L, "month", -1, 1),
+		.tm_mday = field(L, "day", -1, 0),
+		.tm_hour = field(L, "hour", 12, 0),
+		.tm_min = field(L, "min", 0, 0),
+		.tm_sec = field(L, "sec", 0, 0),
 	};
 	time_t seconds = timegm(&t);
 	normalise(L, &t);

@@ -21,7 +21,17 @@ void arena_clear(struct arena *a); /* keeps the memory */
 void arena_free(struct arena *a);
 
 enum op_kind {
-	OP_WORD, OP_PARTICIPANT, OP_EVENT, OP_EVENT_DONE, OP_THRED, OP_MEMBER, OP_INBOX, OP_QUEUE, OP_QUEUE_DONE, OP_STARTS, OP_SQL,
+	OP_WORD,
+	OP_PARTICIPANT,
+	OP_EVENT,
+	OP_EVENT_DONE,
+	OP_THRED,
+	OP_MEMBER,
+	OP_INBOX,
+	OP_QUEUE,
+	OP_QUEUE_DONE,
+	OP_STARTS,
+	OP_SQL,
 	OP_KINDS
 };
 
@@ -31,14 +41,25 @@ struct op {
 	bool merged; /* away: not to be written */
 };
 
-struct op_text { struct op op; int64_t n; struct span text; }; /* WORD, PARTICIPANT */
-struct op_pair { struct op op; int64_t a, b, c; };             /* MEMBER, INBOX, QUEUE_DONE, STARTS */
-struct op_event {                                              /* EVENT, EVENT_DONE */
+struct op_text {
+	struct op op;
+	int64_t n;
+	struct span text;
+}; /* WORD, PARTICIPANT */
+struct op_pair {
+	struct op op;
+	int64_t a, b, c;
+};                /* MEMBER, INBOX, QUEUE_DONE, STARTS */
+struct op_event { /* EVENT, EVENT_DONE */
 	struct op op;
 	int64_t n, hash, source, thred, at, outcome, step, prev, cause, content;
 	struct span rec, body;
 };
-struct op_queue { struct op op; int64_t n, event, at, topic; struct span target, body; };
+struct op_queue {
+	struct op op;
+	int64_t n, event, at, topic;
+	struct span target, body;
+};
 enum thred_write { THRED_INSERT, THRED_UPDATE, THRED_ARCHIVE_NEW, THRED_ARCHIVE };
 struct op_thred {
 	struct op op;
@@ -47,8 +68,17 @@ struct op_thred {
 	struct span id, state;
 };
 enum { SQL_VALUES = 10 };
-struct sql_value { enum { VALUE_NULL, VALUE_INT, VALUE_TEXT, VALUE_BLOB } kind; int64_t number; struct span text; };
-struct op_sql { struct op op; const char *sql; int count; struct sql_value values[SQL_VALUES]; };
+struct sql_value {
+	enum { VALUE_NULL, VALUE_INT, VALUE_TEXT, VALUE_BLOB } kind;
+	int64_t number;
+	struct span text;
+};
+struct op_sql {
+	struct op op;
+	const char *sql;
+	int count;
+	struct sql_value values[SQL_VALUES];
+};
 
 struct batch {
 	struct arena arena;

@@ -43,8 +43,8 @@ struct queue_class {
 /* First member of a backend's own struct. */
 struct store {
 	const struct store_class *class;
-	struct queue *queue;         /* on the same file, NULL if there is none */
-	struct named_locks *locks;   /* owned by store.c */
+	struct queue *queue;       /* on the same file, NULL if there is none */
+	struct named_locks *locks; /* owned by store.c */
 };
 struct queue {
 	const struct queue_class *class;

@@ -33,7 +33,7 @@ struct named_locks *locks_new(void)
 void locks_free(struct named_locks *locks)
 {
 	struct name *name, *next;
-	HASH_ITER(hh, locks->names, name, next) {
+	HASH_ITER (hh, locks->names, name, next) {
 		HASH_DEL(locks->names, name);
 		name->locks = NULL;
 		while (name->first->next) {

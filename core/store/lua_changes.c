@@ -196,7 +196,8 @@ static void read_words(lua_State *L, int table, struct store_changes *c)
 		lua_error_raisef(L, ERROR_ARGUMENT, "changes.outcome \"%s\" is no outcome of the model", outcome.data);
 	c->status = status_number(status);
 	if (status.data && !c->status)
-		lua_error_raisef(L, ERROR_ARGUMENT, "changes.status \"%s\": expected active, finished or terminated", status.data);
+		lua_error_raisef(L, ERROR_ARGUMENT, "changes.status \"%s\": expected active, finished or terminated",
+				 status.data);
 }
 
 void lua_changes(lua_State *L, struct lua_store *o, int index, struct store_changes *c)

@@ -168,7 +168,8 @@ static void filters(lua_State *L, struct look *look)
 	struct span status = lua_span_field(L, 2, "status");
 	look->status = status_number(status);
 	if (status.data && !look->status)
-		lua_error_raisef(L, ERROR_ARGUMENT, "status \"%s\": expected active, finished or terminated", status.data);
+		lua_error_raisef(L, ERROR_ARGUMENT, "status \"%s\": expected active, finished or terminated",
+				 status.data);
 	look->older_than = lua_int_field(L, 2, "older_than", 0);
 	look->limit = lua_int_field(L, 2, "limit", 0);
 	look->after = lua_int_field(L, 2, "after", 0);
@@ -231,7 +232,8 @@ static int l_last_event(lua_State *L)
 
 static int l_inbox(lua_State *L)
 {
-	struct look x = {.kind = LOOK_INBOX, .id = id_arg(L, 2), .after_id = lua_span(L, 3), .limit = luaL_optinteger(L, 4, 0)};
+	struct look x = {
+		.kind = LOOK_INBOX, .id = id_arg(L, 2), .after_id = lua_span(L, 3), .limit = luaL_optinteger(L, 4, 0)};
 	return look(L, SHAPE_INBOX, &x);
 }
 
@@ -317,8 +319,10 @@ static int l_put_pattern(lua_State *L)
 	struct lua_store *o = lua_store_check(L, 1);
 	luaL_checktype(L, 2, LUA_TTABLE);
 	struct error e;
-	struct store_pattern p = {.id = lua_span_field(L, 2, "id"), .hash = lua_span_field(L, 2, "hash"),
-				  .file = lua_span_field(L, 2, "file"), .at = lua_int_field(L, 2, "at", 0)};
+	struct store_pattern p = {.id = lua_span_field(L, 2, "id"),
+				  .hash = lua_span_field(L, 2, "hash"),
+				  .file = lua_span_field(L, 2, "file"),
+				  .at = lua_int_field(L, 2, "at", 0)};
 	if (!p.id.data || !p.hash.data)
 		return lua_error_raisef(L, ERROR_MISSING, "put_pattern needs id and hash");
 	arena_clear(&o->scratch);
@@ -451,13 +455,28 @@ static int l_active_patterns(lua_State *L)
 
 int lua_store_looks(lua_State *L)
 {
-	static const luaL_Reg methods[] = {
-		{"threds", l_threds}, {"thred", l_thred}, {"records", l_records}, {"event", l_event},
-		{"participant_threds", l_participant_threds}, {"last_event", l_last_event}, {"dead", l_dead},
-		{"dead_retry", l_dead_retry}, {"dead_drop", l_dead_drop}, {"inbox", l_inbox}, {"cursor", l_cursor}, {"seen", l_seen},
-		{"counts", l_counts}, {"thred_counts", l_thred_counts}, {"put_pattern", l_put_pattern}, {"active_patterns", l_active_patterns},
-		{"patterns", l_patterns}, {"pattern", l_pattern}, {"meta", l_meta}, {"audit", l_audit}, {"audits", l_audits},
-		{NULL, NULL}};
+	static const luaL_Reg methods[] = {{"threds", l_threds},
+					   {"thred", l_thred},
+					   {"records", l_records},
+					   {"event", l_event},
+					   {"participant_threds", l_participant_threds},
+					   {"last_event", l_last_event},
+					   {"dead", l_dead},
+					   {"dead_retry", l_dead_retry},
+					   {"dead_drop", l_dead_drop},
+					   {"inbox", l_inbox},
+					   {"cursor", l_cursor},
+					   {"seen", l_seen},
+					   {"counts", l_counts},
+					   {"thred_counts", l_thred_counts},
+					   {"put_pattern", l_put_pattern},
+					   {"active_patterns", l_active_patterns},
+					   {"patterns", l_patterns},
+					   {"pattern", l_pattern},
+					   {"meta", l_meta},
+					   {"audit", l_audit},
+					   {"audits", l_audits},
+					   {NULL, NULL}};
 	luaL_setfuncs(L, methods, 0);
 	return 0;
 }

@@ -425,8 +425,10 @@ static int l_open(lua_State *L)
 	if (queue.data && strcmp(queue.data, "local:") != 0)
 		return lua_error_raisef(L, ERROR_ARGUMENT, "no queue \"%s\": expected local:", queue.data);
 	struct store_options options = {
-		.dedup_keep_ms = duration_field(L, 1, "dedup_keep"), .inbox_keep_ms = duration_field(L, 1, "inbox_keep"),
-		.wal_limit = lua_int_field(L, 1, "wal_limit", 0), .cache_bytes = (size_t)lua_int_field(L, 1, "cache_bytes", 0),
+		.dedup_keep_ms = duration_field(L, 1, "dedup_keep"),
+		.inbox_keep_ms = duration_field(L, 1, "inbox_keep"),
+		.wal_limit = lua_int_field(L, 1, "wal_limit", 0),
+		.cache_bytes = (size_t)lua_int_field(L, 1, "cache_bytes", 0),
 		.max_pages = lua_int_field(L, 1, "max_pages", 0),
 	};
 	struct lua_store **slot = lua_newuserdatauv(L, sizeof(struct lua_store *), 0);
@@ -521,9 +523,16 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods, 
 
 int luaopen_core_store(lua_State *L)
 {
-	static const luaL_Reg store[] = {
-		{"on_durable", l_on_durable}, {"on_failed", l_on_failed}, {"on_due", l_on_due}, {"ready", l_ready}, {"key", l_key},
-		{"begin", l_begin}, {"begin_new", l_begin_new}, {"lock", l_lock}, {"close", l_close}, {NULL, NULL}};
+	static const luaL_Reg store[] = {{"on_durable", l_on_durable},
+					 {"on_failed", l_on_failed},
+					 {"on_due", l_on_due},
+					 {"ready", l_ready},
+					 {"key", l_key},
+					 {"begin", l_begin},
+					 {"begin_new", l_begin_new},
+					 {"lock", l_lock},
+					 {"close", l_close},
+					 {NULL, NULL}};
 	static const luaL_Reg step[] = {{"commit", step_commit}, {"abort", step_abort}, {NULL, NULL}};
 	static const luaL_Reg lock[] = {{"release", lock_release}, {NULL, NULL}};
 	make_class(L, LUA_STORE_NAME, store, l_gc);

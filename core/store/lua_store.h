@@ -12,7 +12,7 @@
 #include "store/batch.h"
 #include "store/store.h"
 
-#define LUA_STEP_NAME "core.store.step"
+#define LUA_STEP_NAME  "core.store.step"
 #define LUA_STORE_NAME "core.store"
 #define LUA_QUEUE_NAME "core.queue"
 
@@ -24,7 +24,7 @@ struct lua_after {
 };
 
 struct lua_store {
-	lua_State *L; /* the main one */
+	lua_State *L;        /* the main one */
 	struct store *store; /* NULL once closed */
 	struct queue *queue;
 	struct lua_after *after; /* owned, oldest first */

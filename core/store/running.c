@@ -14,7 +14,9 @@ enum { PLACES = 255 };
 struct table {
 	_Atomic uint64_t now;
 	uint64_t next; /* the place that is overwritten when all are taken */
-	struct { uint64_t key, attempts; } ended[PLACES];
+	struct {
+		uint64_t key, attempts;
+	} ended[PLACES];
 };
 
 struct running {

@@ -227,9 +227,10 @@ static void running(struct store *base, uint64_t now)
 
 #define COMMON                                                                                                         \
 	.close = close_store, .listen = listen_store, .ready = is_ready, .key = key, .ticket = ticket,                 \
-	.running = running, .durable = durable, .begin = sqlite_begin, .commit = sqlite_commit, .abort = sqlite_abort, .look = sqlite_look, \
-	.put_pattern = sqlite_put_pattern, .put_meta = sqlite_put_meta, .put_audit = sqlite_put_audit,                 \
-	.dead_drop = sqlite_dead_drop, .dead_retry = sqlite_dead_retry, .seen = sqlite_put_seen
+	.running = running, .durable = durable, .begin = sqlite_begin, .commit = sqlite_commit, .abort = sqlite_abort, \
+	.look = sqlite_look, .put_pattern = sqlite_put_pattern, .put_meta = sqlite_put_meta,                           \
+	.put_audit = sqlite_put_audit, .dead_drop = sqlite_dead_drop, .dead_retry = sqlite_dead_retry,                 \
+	.seen = sqlite_put_seen
 
 const struct store_class store_sqlite = {.scheme = "sqlite:", .open = open_sqlite, COMMON};
 const struct store_class store_memory = {.scheme = "memory:", .open = open_memory, COMMON};

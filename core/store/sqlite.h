@@ -29,11 +29,11 @@ struct thred {
 	UT_hash_handle hh;
 	struct thred *newer, *older; /* by last use; only while nobody holds it */
 	struct sqlite_step *holder, *first_waiting, *last_waiting;
-	struct op_thred *op;         /* in the batch `dirty`, if that is the open one */
-	int64_t dirty;               /* ticket of its newest change */
+	struct op_thred *op; /* in the batch `dirty`, if that is the open one */
+	int64_t dirty;       /* ticket of its newest change */
 	uint64_t hash;
 	int64_t n, step, pattern, version, reaction, started, reacted, due, last;
-	char *state;                 /* owned */
+	char *state; /* owned */
 	size_t state_len, id_len;
 	int status;
 	enum thred_where where;
@@ -44,7 +44,7 @@ struct thred {
 struct sqlite_step {
 	struct step base;
 	struct sqlite *s;
-	struct thred *thred; /* NULL once a failure took it away */
+	struct thred *thred;      /* NULL once a failure took it away */
 	struct sqlite_step *next; /* the next that waits for the same thred */
 	begun_fn fn;
 	void *arg;
@@ -182,7 +182,7 @@ void sqlite_read_now(struct sqlite *s, struct sqlite_read *read,
 		     void (*work)(struct sqlite_read *read, struct sqlite_reader *reader));
 void sqlite_readers_close(struct sqlite *s);
 void sqlite_reader_inline_close(struct sqlite *s);
-struct span sqlite_column(sqlite3_stmt *st, int column); /* ours until the next step */
+struct span sqlite_column(sqlite3_stmt *st, int column);      /* ours until the next step */
 struct span sqlite_column_copy(sqlite3_stmt *st, int column); /* malloc */
 
 /* sqlite_load.c: numbers, dictionaries, counters, timers, from disk */
@@ -209,7 +209,7 @@ void sqlite_failed(struct sqlite *s, int rc, const char *message);
 
 /* sqlite_cache.c */
 struct thred *sqlite_thred(struct sqlite *s, struct span id);
-void sqlite_thred_use(struct sqlite *s, struct thred *t);    /* somebody holds it: it can't be evicted */
+void sqlite_thred_use(struct sqlite *s, struct thred *t); /* somebody holds it: it can't be evicted */
 void sqlite_thred_unuse(struct sqlite *s, struct thred *t);
 void sqlite_thred_state(struct sqlite *s, struct thred *t, struct span state);
 void sqlite_threds_forget(struct sqlite *s, const struct error *e);
@@ -229,7 +229,8 @@ int64_t sqlite_add_queue(struct sqlite *s, int64_t event, int64_t at, struct spa
 enum seen_answer { SEEN_NEVER, SEEN_SAME, SEEN_OTHER, SEEN_ASK };
 enum seen_answer sqlite_seen(struct sqlite *s, uint64_t hash, const struct accept *a, int64_t source, int64_t content,
 			     int64_t *n);
-void sqlite_seen_add(struct sqlite *s, uint64_t hash, const struct accept *a, int64_t source, int64_t content, int64_t n);
+void sqlite_seen_add(struct sqlite *s, uint64_t hash, const struct accept *a, int64_t source, int64_t content,
+		     int64_t n);
 void sqlite_seen_clear(struct sqlite *s);
 bool sqlite_thred_maybe(const struct sqlite *s, uint64_t hash);
 void sqlite_thred_seen(struct sqlite *s, uint64_t hash);

@@ -101,7 +101,7 @@ void sqlite_threds_forget(struct sqlite *s, const struct error *e)
 {
 	struct sqlite_step *waiting = NULL, **tail = &waiting;
 	struct thred *t, *next;
-	HASH_ITER(hh, s->threds, t, next) {
+	HASH_ITER (hh, s->threds, t, next) {
 		struct sqlite_step *step = t->holder;
 		while (step) {
 			struct sqlite_step *after = step == t->holder ? t->first_waiting : step->next;

@@ -72,7 +72,8 @@ static int check(struct commit *c, struct error *e)
 	if (c->step && (c->step->epoch != c->s->epoch || !c->step->thred))
 		return error_set(e, ERROR_SERVER, "the step was refused: what it was built on did not reach the disk");
 	if (x->delivery && !(c->delivery = local_find(c->s->local, x->delivery)))
-		return error_set(e, ERROR_SERVER, "the step was refused: delivery %lld is settled already, or came again",
+		return error_set(e, ERROR_SERVER,
+				 "the step was refused: delivery %lld is settled already, or came again",
 				 (long long)x->delivery);
 	if (!changes_thred(x))
 		return 0;
@@ -176,7 +177,12 @@ static int64_t record(struct commit *c)
 	}
 	if (x->outcome == OUTCOME_NONE && !x->rec.data)
 		return 0;
-	struct op_event row = {.source = -1, .thred = thred, .at = c->now, .outcome = x->outcome, .step = step, .prev = prev,
+	struct op_event row = {.source = -1,
+			       .thred = thred,
+			       .at = c->now,
+			       .outcome = x->outcome,
+			       .step = step,
+			       .prev = prev,
 			       .cause = c->delivery ? c->delivery->d.event : 0};
 	return sqlite_add_event(s, &row, x->rec, (struct span){NULL, 0});
 }
@@ -190,9 +196,13 @@ static void chain(struct commit *c, int64_t n)
 static void emit(struct commit *c, const struct store_event *event)
 {
 	struct sqlite *s = c->s;
-	struct op_event row = {.hash = (int64_t)sqlite_hash(s, span_of("SYSTEM"), event->id), .at = c->now,
-			       .outcome = OUTCOME_NONE, .thred = c->t ? c->t->n : 0, .step = c->t ? c->t->step : 0,
-			       .prev = c->t ? c->t->last : 0, .cause = c->delivery ? c->delivery->d.event : 0};
+	struct op_event row = {.hash = (int64_t)sqlite_hash(s, span_of("SYSTEM"), event->id),
+			       .at = c->now,
+			       .outcome = OUTCOME_NONE,
+			       .thred = c->t ? c->t->n : 0,
+			       .step = c->t ? c->t->step : 0,
+			       .prev = c->t ? c->t->last : 0,
+			       .cause = c->delivery ? c->delivery->d.event : 0};
 	int64_t n = sqlite_add_event(s, &row, event->rec, event->body);
 	chain(c, n);
 	for (size_t i = 0; i < event->inboxes; i++) {
@@ -200,8 +210,12 @@ static void emit(struct commit *c, const struct store_event *event)
 		add_pair(s, OP_INBOX, who->n, ++who->inbox, n);
 	}
 	for (size_t i = 0; i < event->service_count; i++) {
-		struct local_put put = {.event = n, .at = c->now, .topic = event->services[i], .doc = event->body,
-					.id = event->id, .emitted = true};
+		struct local_put put = {.event = n,
+					.at = c->now,
+					.topic = event->services[i],
+					.doc = event->body,
+					.id = event->id,
+					.emitted = true};
 		local_put(s->local, &put);
 		FAULT(after_each_publish);
 	}

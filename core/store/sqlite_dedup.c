@@ -70,7 +70,8 @@ static void unlink_oldest(struct seen_set *set, uint32_t place)
 	free(old->id);
 }
 
-void sqlite_seen_add(struct sqlite *s, uint64_t hash, const struct accept *a, int64_t source, int64_t content, int64_t n)
+void sqlite_seen_add(struct sqlite *s, uint64_t hash, const struct accept *a, int64_t source, int64_t content,
+		     int64_t n)
 {
 	struct seen_set *set = &s->seen;
 	if (!set->ring) {

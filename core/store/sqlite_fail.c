@@ -53,8 +53,10 @@ static void retry(struct runtime_timer *timer)
 
 void sqlite_failed(struct sqlite *s, int rc, const char *message)
 {
-	error_set(&s->reason, ERROR_SERVER, "the store %s can't be written: %s (SQLite %d); what wasn't acknowledged was dropped, "
-		  "writing is tried again every second", s->path, message, rc);
+	error_set(&s->reason, ERROR_SERVER,
+		  "the store %s can't be written: %s (SQLite %d); what wasn't acknowledged was dropped, "
+		  "writing is tried again every second",
+		  s->path, message, rc);
 	s->ready = false;
 	s->due_on = false;
 	s->epoch++;

@@ -115,12 +115,14 @@ void sqlite_sql_int(struct op_sql *op, int64_t value)
 
 void sqlite_sql_text(struct op_sql *op, struct batch *b, struct span value)
 {
-	op->values[op->count++] = (struct sql_value){value.data ? VALUE_TEXT : VALUE_NULL, 0, arena_copy(&b->arena, value)};
+	op->values[op->count++] = (struct sql_value){value.data ? VALUE_TEXT : VALUE_NULL, 0,
+						     arena_copy(&b->arena, value)};
 }
 
 void sqlite_sql_blob(struct op_sql *op, struct batch *b, struct span value)
 {
-	op->values[op->count++] = (struct sql_value){value.data ? VALUE_BLOB : VALUE_NULL, 0, arena_copy(&b->arena, value)};
+	op->values[op->count++] = (struct sql_value){value.data ? VALUE_BLOB : VALUE_NULL, 0,
+						     arena_copy(&b->arena, value)};
 }
 
 static struct word *known(struct sqlite *s, struct dict *d, enum op_kind kind, struct span text)

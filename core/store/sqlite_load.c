@@ -68,11 +68,14 @@ static void thred(struct sqlite *s, sqlite3_stmt *st)
 int sqlite_load(struct sqlite *s, struct error *e)
 {
 	XXH3_generateSecret(s->secret, sizeof s->secret, s->key, sizeof s->key);
-	if (each(s, "select max(coalesce((select max(n) from event),0),coalesce((select max(n) from queue),0),"
-		    "coalesce((select max(n) from dead),0),coalesce((select value from meta where key='last_n'),0)),"
-		    "max(coalesce((select max(n) from thred),0),coalesce((select max(n) from archive),0),"
-		    "coalesce((select value from meta where key='last_thred'),0))", numbers, e) ||
-	    each(s, "select id,seen,(select max(k) from inbox where who=p.n) from participant p order by n", participant, e) ||
+	if (each(s,
+		 "select max(coalesce((select max(n) from event),0),coalesce((select max(n) from queue),0),"
+		 "coalesce((select max(n) from dead),0),coalesce((select value from meta where key='last_n'),0)),"
+		 "max(coalesce((select max(n) from thred),0),coalesce((select max(n) from archive),0),"
+		 "coalesce((select value from meta where key='last_thred'),0))",
+		 numbers, e) ||
+	    each(s, "select id,seen,(select max(k) from inbox where who=p.n) from participant p order by n",
+		 participant, e) ||
 	    each(s, "select text from word order by n", word, e) ||
 	    each(s, "select pattern,last from starts", start, e) ||
 	    each(s, "select n,id,pattern,status,due from thred", thred, e))

@@ -18,7 +18,8 @@
 #define EVENT_COLUMNS                                                                                                  \
 	"e.n,e.at,case when e.source>0 then 'in' when e.source=0 then 'out' else 'record' end kind,"                   \
 	"case when e.source>0 then (select id from participant where n=e.source) end source,e.outcome,e.step,e.cause," \
-	"e.rec,e.body,coalesce((select id from thred t where t.n=e.thred),(select id from archive a where a.n=e.thred)) thred"
+	"e.rec,e.body,coalesce((select id from thred t where t.n=e.thred),(select id from archive a where "            \
+	"a.n=e.thred)) thred"
 
 /* Parameters: 1 id, 2 source, 3 pattern, 4 reaction, 5 status, 6 older_than, 7 after, 8 limit, 9 after_id, 10 hash,
  * 11 hash of (SYSTEM, id), 12 hash of (SYSTEM, after_id). A column is shown as its name says; see cell_kind. */
@@ -27,14 +28,16 @@ static const char *const queries[] = {
 	[LOOK_ENDED] = "select " THRED_COLUMNS ",t.ended from archive t where " THRED_FILTER,
 	[LOOK_THRED] = "select " THRED_COLUMNS ",t.state,null ended from thred t where t.h=?10 and t.id=?1 union all "
 		       "select " THRED_COLUMNS ",t.state,t.ended from archive t where t.h=?10 and t.id=?1 limit 1",
-	[LOOK_RECORDS] = "with recursive tip(n) as (select last from (select last from thred where h=?10 and id=?1 union all "
-			 "select last from archive where h=?10 and id=?1) limit 1),"
-			 "c(n,prev) as (select e.n,e.prev from event e,tip where e.n=tip.n union all "
-			 "select e.n,e.prev from event e join c on e.n=c.prev where c.prev>?7) "
-			 "select " EVENT_COLUMNS " from c join event e on e.n=c.n where e.n>?7 order by e.n limit ?8",
+	[LOOK_RECORDS] =
+		"with recursive tip(n) as (select last from (select last from thred where h=?10 and id=?1 union all "
+		"select last from archive where h=?10 and id=?1) limit 1),"
+		"c(n,prev) as (select e.n,e.prev from event e,tip where e.n=tip.n union all "
+		"select e.n,e.prev from event e join c on e.n=c.prev where c.prev>?7) "
+		"select " EVENT_COLUMNS " from c join event e on e.n=c.n where e.n>?7 order by e.n limit ?8",
 	[LOOK_EVENT] = "select " EVENT_COLUMNS " from event e where e.n=coalesce("
 		       "(select n from event indexed by event_h where h=?10 and source>0 and ?2 is not null),"
-		       "(select n from event where ?2 is null and json_extract(body,'$.id')=?1 and source is not null limit 1))",
+		       "(select n from event where ?2 is null and json_extract(body,'$.id')=?1 and source is not null "
+		       "limit 1))",
 	[LOOK_PARTICIPANT_THREDS] = "select " THRED_COLUMNS ",0 archived from member m join thred t on t.n=m.thred "
 				    "where m.who=(select n from participant where id=?1) union all "
 				    "select " THRED_COLUMNS ",1 archived from member m join archive t on t.n=m.thred "
@@ -43,22 +46,26 @@ static const char *const queries[] = {
 			    "who=(select n from participant where id=?1) order by k desc limit 1)",
 	[LOOK_DEAD] = "select d.n id,d.at,d.target,d.pattern,d.reaction,d.version,d.error,e.n event,e.body,"
 		      "(select id from participant where n=e.source) source,d.message from dead d "
-		      "left join event e on e.n=d.event where d.n>?7 and (?1 is null or d.n=cast(?1 as int)) order by d.n limit ?8",
+		      "left join event e on e.n=d.event where d.n>?7 and (?1 is null or d.n=cast(?1 as int)) order by "
+		      "d.n limit ?8",
 	[LOOK_INBOX] = "select i.k,json_extract(e.body,'$.id') id,e.body from inbox i join event e on e.n=i.event "
 		       "where i.who=(select n from participant where id=?1) and i.k>?7 order by i.k limit ?8",
 	[LOOK_CURSOR] = "select p.seen k,(select json_extract(e.body,'$.id') from inbox i join event e on e.n=i.event "
 			"where i.who=p.n and i.k=p.seen) id from participant p where p.id=?1",
-	[LOOK_COUNTS] = "select (select count(*) from thred where status=1) active,(select count(*) from thred where status=2) "
-			"finished,(select count(*) from archive) archived,(select count(*) from queue) queue,"
-			"(select count(*) from dead) dead,(select max(n) from event) events,"
-			"(select count(*) from event indexed by event_open where outcome is null and source>0) pending",
+	[LOOK_COUNTS] =
+		"select (select count(*) from thred where status=1) active,(select count(*) from thred where status=2) "
+		"finished,(select count(*) from archive) archived,(select count(*) from queue) queue,"
+		"(select count(*) from dead) dead,(select max(n) from event) events,"
+		"(select count(*) from event indexed by event_open where outcome is null and source>0) pending",
 	[LOOK_THRED_COUNTS] = "select (select text from word where n=t.pattern) pattern,"
 			      "(select text from word where n=t.version) version,"
 			      "(select text from word where n=t.reaction) reaction,"
 			      "t.status,count(*) count,min(coalesce(t.reacted,t.started)) oldest from thred t "
 			      "group by t.pattern,t.version,t.reaction,t.status order by 1,2,3,t.status",
-	[LOOK_ACTIVE_PATTERNS] = "select a.id,a.hash,a.at,a.enabled,p.file from active a join pattern p on p.hash=a.hash order by a.id",
-	[LOOK_PATTERNS] = "select p.id,p.hash,p.at,exists(select 1 from active a where a.id=p.id and a.hash=p.hash) active,p.file "
+	[LOOK_ACTIVE_PATTERNS] =
+		"select a.id,a.hash,a.at,a.enabled,p.file from active a join pattern p on p.hash=a.hash order by a.id",
+	[LOOK_PATTERNS] = "select p.id,p.hash,p.at,exists(select 1 from active a where a.id=p.id and a.hash=p.hash) "
+			  "active,p.file "
 			  "from pattern p order by p.id,p.at",
 	[LOOK_PATTERN] = "select id,hash,at,file from pattern where hash=?1",
 	[LOOK_PATTERN_FILES] = "select path,source from pattern_file where hash=?1 order by path",
@@ -81,9 +88,12 @@ struct looking {
 
 static int kind_of(const char *name, int type)
 {
-	static const struct { const char *name; int kind; } special[] = {
-		{"outcome", CELL_OUTCOME}, {"status", CELL_STATUS}, {"rec", CELL_JSON}, {"body", CELL_JSON}, {"error", CELL_JSON},
-		{"message", CELL_JSON}, {"record", CELL_JSON}, {"state", CELL_JSON},
+	static const struct {
+		const char *name;
+		int kind;
+	} special[] = {
+		{"outcome", CELL_OUTCOME}, {"status", CELL_STATUS}, {"rec", CELL_JSON},    {"body", CELL_JSON},
+		{"error", CELL_JSON},      {"message", CELL_JSON},  {"record", CELL_JSON}, {"state", CELL_JSON},
 	};
 	if (type == SQLITE_NULL)
 		return CELL_NULL;
@@ -138,9 +148,11 @@ static void bind_look(struct looking *l, sqlite3_stmt *st)
 static int find_after(struct looking *l, sqlite3 *db)
 {
 	sqlite3_stmt *st;
-	int rc = sqlite3_prepare_v2(db, "select i.k from inbox i join event e on e.n=i.event where i.who="
-				    "(select n from participant where id=?1) and e.h=?2 and e.source=0 order by i.k desc limit 1",
-				    -1, &st, NULL);
+	int rc = sqlite3_prepare_v2(
+		db,
+		"select i.k from inbox i join event e on e.n=i.event where i.who="
+		"(select n from participant where id=?1) and e.h=?2 and e.source=0 order by i.k desc limit 1",
+		-1, &st, NULL);
 	if (rc != SQLITE_OK)
 		return rc;
 	bind_span(st, 1, l->look.id);
@@ -208,7 +220,7 @@ void sqlite_look(struct store *base, const struct look *look, rows_fn fn, void *
 	struct sqlite *s = (struct sqlite *)base;
 	struct span none = {"", 0};
 	struct looking *l = xcalloc(1, sizeof *l + look->id.len + look->source.len + look->pattern.len +
-					    look->reaction.len + look->after_id.len + 5);
+					       look->reaction.len + look->after_id.len + 5);
 	char *at = l->bytes;
 	l->look = *look;
 	if (look->kind == LOOK_THREDS && look->status == THRED_TERMINATED)
@@ -219,7 +231,8 @@ void sqlite_look(struct store *base, const struct look *look, rows_fn fn, void *
 	l->look.reaction = keep(&at, look->reaction);
 	l->look.after_id = keep(&at, look->after_id);
 	if (look->id.data) {
-		l->hash = (int64_t)(look->source.data ? sqlite_hash(s, look->source, look->id) : sqlite_hash(s, look->id, none));
+		l->hash = (int64_t)(look->source.data ? sqlite_hash(s, look->source, look->id)
+						      : sqlite_hash(s, look->id, none));
 		l->system_hash = (int64_t)sqlite_hash(s, span_of("SYSTEM"), look->id);
 	}
 	if (look->after_id.data)

@@ -117,9 +117,11 @@ static void dead_work(struct sqlite_read *read, struct sqlite_reader *r)
 {
 	struct first *f = (struct first *)read;
 	sqlite3_stmt *st;
-	read->rc = sqlite3_prepare_v2(r->db, "select d.event,d.target,d.message,(select text from word where n=d.topic),e.body,e.source,"
-				      "json_extract(e.body,'$.id') from dead d left join event e on e.n=d.event where d.n=?",
-				      -1, &st, NULL);
+	read->rc = sqlite3_prepare_v2(
+		r->db,
+		"select d.event,d.target,d.message,(select text from word where n=d.topic),e.body,e.source,"
+		"json_extract(e.body,'$.id') from dead d left join event e on e.n=d.event where d.n=?",
+		-1, &st, NULL);
 	if (read->rc != SQLITE_OK)
 		return;
 	sqlite3_bind_int64(st, 1, f->id);
@@ -145,8 +147,14 @@ static void dead_done(struct sqlite_read *read)
 	if (!may_go_on(f))
 		return;
 	sqlite_sql_int(sqlite_add_sql(s, "delete from dead where n=?"), f->id);
-	struct local_put put = {.event = f->event, .at = f->at, .topic = f->topic, .target = f->target, .message = f->message,
-				.doc = f->body, .id = f->event_id, .source = dict_text(&s->participants, f->source),
+	struct local_put put = {.event = f->event,
+				.at = f->at,
+				.topic = f->topic,
+				.target = f->target,
+				.message = f->message,
+				.doc = f->body,
+				.id = f->event_id,
+				.source = dict_text(&s->participants, f->source),
 				.emitted = f->source == 0};
 	local_put(s->local, &put);
 	tell(f, sqlite_told(s), NULL);
@@ -168,8 +176,10 @@ static void seen_work(struct sqlite_read *read, struct sqlite_reader *r)
 {
 	struct first *f = (struct first *)read;
 	sqlite3_stmt *st;
-	read->rc = sqlite3_prepare_v2(r->db, "select i.k from inbox i join event e on e.n=i.event where i.who=?1 and e.h=?2 "
-				      "and e.source=0 order by i.k desc limit 1", -1, &st, NULL);
+	read->rc = sqlite3_prepare_v2(r->db,
+				      "select i.k from inbox i join event e on e.n=i.event where i.who=?1 and e.h=?2 "
+				      "and e.source=0 order by i.k desc limit 1",
+				      -1, &st, NULL);
 	if (read->rc != SQLITE_OK)
 		return;
 	sqlite3_bind_int64(st, 1, f->who);

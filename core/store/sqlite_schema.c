@@ -13,10 +13,12 @@ static const char schema[] =
 	"cause int,content int,rec blob,body blob);"
 	"create index event_h on event(h) where source>0;"
 	"create index event_open on event(outcome) where outcome is null and source>0;"
-	"create table thred(n integer primary key,h int,id text,status int,step int,pattern int,version int,reaction int,"
+	"create table thred(n integer primary key,h int,id text,status int,step int,pattern int,version int,reaction "
+	"int,"
 	"started int,reacted int,due int,last int,state blob);"
 	"create index thred_h on thred(h);"
-	"create table archive(n integer primary key,h int,id text,status int,step int,pattern int,version int,reaction int,"
+	"create table archive(n integer primary key,h int,id text,status int,step int,pattern int,version int,reaction "
+	"int,"
 	"started int,reacted int,due int,last int,state blob,ended int);"
 	"create index archive_h on archive(h);"
 	"create table inbox(who int,k int,event int,primary key(who,k))without rowid;"
@@ -70,8 +72,9 @@ int sqlite_connect(struct sqlite *s, sqlite3 **db, struct error *e)
 	sqlite3_busy_timeout(*db, 5000);
 	int on = 1;
 	sqlite3_file_control(*db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
-	if (sqlite_exec(*db, "pragma page_size=4096;pragma journal_mode=wal;pragma synchronous=full;"
-			     "pragma wal_autocheckpoint=0;pragma cache_size=-65536;pragma temp_store=memory") != SQLITE_OK) {
+	if (sqlite_exec(*db,
+			"pragma page_size=4096;pragma journal_mode=wal;pragma synchronous=full;"
+			"pragma wal_autocheckpoint=0;pragma cache_size=-65536;pragma temp_store=memory") != SQLITE_OK) {
 		sqlite_fail(*db, e, "open", s->path);
 		sqlite3_close(*db);
 		*db = NULL;
@@ -95,7 +98,8 @@ static int make(struct sqlite *s, sqlite3 *db, struct error *e)
 {
 	char *sql = sqlite3_mprintf("begin immediate;%s"
 				    "insert into meta values('key',randomblob(32)),('clean',0);"
-				    "pragma user_version=%d;commit", schema, SQLITE_STORE_SCHEMA);
+				    "pragma user_version=%d;commit",
+				    schema, SQLITE_STORE_SCHEMA);
 	int rc = sqlite_exec(db, sql);
 	sqlite3_free(sql);
 	return rc == SQLITE_OK ? 0 : sqlite_fail(db, e, "create", s->path);
@@ -120,9 +124,11 @@ int sqlite_create(struct sqlite *s, struct error *e)
 	if (number(db, "pragma user_version", &version))
 		return sqlite_fail(db, e, "read", s->path);
 	if (version > SQLITE_STORE_SCHEMA)
-		return error_set(e, ERROR_SERVER,
-				 "the store %s was written by a newer srvthreds (schema %lld, this one knows %d): use that "
-				 "version, or another data folder", s->path, (long long)version, SQLITE_STORE_SCHEMA);
+		return error_set(
+			e, ERROR_SERVER,
+			"the store %s was written by a newer srvthreds (schema %lld, this one knows %d): use that "
+			"version, or another data folder",
+			s->path, (long long)version, SQLITE_STORE_SCHEMA);
 	if (version == 0 ? make(s, db, e) : settle_log(s, db, e))
 		return -1;
 	if (read_key(s, db, e))

@@ -63,9 +63,11 @@ static int load_find(struct load *l, struct sqlite_reader *r, sqlite3_stmt **st,
 static void load_work(struct sqlite_read *read, struct sqlite_reader *r)
 {
 	struct load *l = (struct load *)read;
-	read->rc = load_find(l, r, &r->thred,
-			     "select n,id,status,step,pattern,version,reaction,started,reacted,due,last,state from thred "
-			     "where h=?", true);
+	read->rc = load_find(
+		l, r, &r->thred,
+		"select n,id,status,step,pattern,version,reaction,started,reacted,due,last,state from thred "
+		"where h=?",
+		true);
 	if (read->rc == SQLITE_OK && !l->found)
 		read->rc = load_find(l, r, &r->archived, "select n,id from archive where h=?", false);
 }

@@ -18,8 +18,9 @@ static void sweep_work(struct sqlite_read *read, struct sqlite_reader *r)
 {
 	struct sweep *w = (struct sweep *)read;
 	sqlite3_stmt *st;
-	read->rc = sqlite3_prepare_v2(r->db, "select max(n),max(at) from (select n,at from event where n>? order by n limit ?)",
-				      -1, &st, NULL);
+	read->rc = sqlite3_prepare_v2(
+		r->db, "select max(n),max(at) from (select n,at from event where n>? order by n limit ?)", -1, &st,
+		NULL);
 	if (read->rc != SQLITE_OK)
 		return;
 	sqlite3_bind_int64(st, 1, w->from);
@@ -32,10 +33,10 @@ static void sweep_work(struct sqlite_read *read, struct sqlite_reader *r)
 
 static void sweep_rows(struct sqlite *s, int64_t from, int64_t to)
 {
-	struct op_sql *op = sqlite_add_sql(s,
-		"delete from event where n>?1 and n<=?2 and not(outcome is null and source>0) and "
-		"n not in (select event from dead where event>?1 and event<=?2) and "
-		"n not in (select event from queue where event>?1 and event<=?2)");
+	struct op_sql *op = sqlite_add_sql(
+		s, "delete from event where n>?1 and n<=?2 and not(outcome is null and source>0) and "
+		   "n not in (select event from dead where event>?1 and event<=?2) and "
+		   "n not in (select event from queue where event>?1 and event<=?2)");
 	sqlite_sql_int(op, from);
 	sqlite_sql_int(op, to);
 }
@@ -59,9 +60,9 @@ static void sweep(struct runtime_timer *timer)
 
 static void sweep_others(struct sqlite *s, const struct sweep *w)
 {
-	struct op_sql *op = sqlite_add_sql(s,
-		"delete from inbox where (who,k) in (select i.who,i.k from inbox i left join event e on e.n=i.event "
-		"where i.k<(select max(k) from inbox where who=i.who) and (e.at is null or e.at<?1) limit 256)");
+	struct op_sql *op = sqlite_add_sql(
+		s, "delete from inbox where (who,k) in (select i.who,i.k from inbox i left join event e on e.n=i.event "
+		   "where i.k<(select max(k) from inbox where who=i.who) and (e.at is null or e.at<?1) limit 256)");
 	sqlite_sql_int(op, w->inbox_cutoff);
 	op = sqlite_add_sql(s, "delete from archive where n in (select n from archive where ended<? limit 256)");
 	sqlite_sql_int(op, w->cutoff);

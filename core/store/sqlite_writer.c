@@ -11,8 +11,23 @@
 #include "store/sqlite.h"
 
 enum statement {
-	ST_BEGIN, ST_COMMIT, ST_ROLLBACK, ST_WORD, ST_PARTICIPANT, ST_EVENT, ST_EVENT_DONE, ST_THRED, ST_THRED_UPDATE, ST_THRED_DELETE,
-	ST_ARCHIVE, ST_MEMBER, ST_INBOX, ST_QUEUE, ST_QUEUE_DONE, ST_STARTS, ST_COUNT
+	ST_BEGIN,
+	ST_COMMIT,
+	ST_ROLLBACK,
+	ST_WORD,
+	ST_PARTICIPANT,
+	ST_EVENT,
+	ST_EVENT_DONE,
+	ST_THRED,
+	ST_THRED_UPDATE,
+	ST_THRED_DELETE,
+	ST_ARCHIVE,
+	ST_MEMBER,
+	ST_INBOX,
+	ST_QUEUE,
+	ST_QUEUE_DONE,
+	ST_STARTS,
+	ST_COUNT
 };
 _Static_assert((int)ST_COUNT <= (int)STATEMENTS, "room for the statements");
 
@@ -25,8 +40,9 @@ static const char *const sql[ST_COUNT] = {
 	[ST_EVENT] = "insert into event values(?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_EVENT_DONE] = "update event set thred=?,outcome=?,step=?,prev=?,rec=? where n=?",
 	[ST_THRED] = "insert into thred values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[ST_THRED_UPDATE] = "update thred set status=?,step=?,pattern=?,version=?,reaction=?,started=?,reacted=?,due=?,last=?,"
-			    "state=? where n=?",
+	[ST_THRED_UPDATE] =
+		"update thred set status=?,step=?,pattern=?,version=?,reaction=?,started=?,reacted=?,due=?,last=?,"
+		"state=? where n=?",
 	[ST_THRED_DELETE] = "delete from thred where n=?",
 	[ST_ARCHIVE] = "insert into archive values(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_MEMBER] = "insert or ignore into member values(?,?)",
@@ -123,7 +139,8 @@ static int write_event_done(sqlite3_stmt **all, struct op *op)
 /* The columns status … state, which all three tables of a thred have in this order. */
 static int bind_thred(sqlite3_stmt *st, int at, const struct op_thred *o)
 {
-	const int64_t values[] = {o->status, o->step, o->pattern, o->version, o->reaction, o->started, o->reacted, o->due, o->last};
+	const int64_t values[] = {o->status,  o->step,    o->pattern, o->version, o->reaction,
+				  o->started, o->reacted, o->due,     o->last};
 	for (size_t i = 0; i < sizeof values / sizeof *values; i++)
 		bind_or_null(st, at++, values[i]);
 	bind_blob(st, at++, o->state);
@@ -156,8 +173,10 @@ static int write_thred(sqlite3_stmt **all, struct op *op)
 
 static int write_pair(sqlite3_stmt **all, struct op *op)
 {
-	static const unsigned char which[OP_KINDS] = {[OP_MEMBER] = ST_MEMBER, [OP_INBOX] = ST_INBOX,
-						      [OP_QUEUE_DONE] = ST_QUEUE_DONE, [OP_STARTS] = ST_STARTS};
+	static const unsigned char which[OP_KINDS] = {[OP_MEMBER] = ST_MEMBER,
+						      [OP_INBOX] = ST_INBOX,
+						      [OP_QUEUE_DONE] = ST_QUEUE_DONE,
+						      [OP_STARTS] = ST_STARTS};
 	struct op_pair *o = (struct op_pair *)op;
 	sqlite3_stmt *st = all[which[op->kind]];
 	sqlite3_bind_int64(st, 1, o->a);
@@ -262,8 +281,10 @@ void sqlite_exit_on_fsync(int rc, const char *path)
 	if (rc != SQLITE_IOERR_FSYNC && rc != SQLITE_IOERR_DIR_FSYNC)
 		return;
 	/* What the kernel said it could not write may be gone from its cache: a second try would lie. */
-	fprintf(stderr, "srvthreds: the disk refused to sync %s; what was acknowledged is safe, the rest is not on disk. "
-			"Stopping: check the disk, then start again.\n", path);
+	fprintf(stderr,
+		"srvthreds: the disk refused to sync %s; what was acknowledged is safe, the rest is not on disk. "
+		"Stopping: check the disk, then start again.\n",
+		path);
 	_exit(74);
 }
 
@@ -309,7 +330,8 @@ int sqlite_writer_start(struct sqlite *s, struct error *e)
 {
 	struct sqlite_writer *w = &s->writer;
 	for (int i = 0; i < ST_COUNT; i++)
-		if (sqlite3_prepare_v3(w->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &w->statements[i], NULL) != SQLITE_OK)
+		if (sqlite3_prepare_v3(w->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &w->statements[i], NULL) !=
+		    SQLITE_OK)
 			return sqlite_fail(w->db, e, "use", s->path);
 	if (s->inline_)
 		return 0;

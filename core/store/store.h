@@ -26,34 +26,35 @@ enum thred_status { THRED_ACTIVE = 1, THRED_FINISHED, THRED_TERMINATED };
 
 /* The model's words; the numbers are stored, so only add at the end. */
 #define STORE_OUTCOMES(X)                                                                                              \
-	X(QUEUED, "queued") X(MATCHED, "matched") X(PARTIAL, "partial") X(NOT_MATCHED, "not_matched")                  \
-	X(NO_PATTERN, "no_pattern") X(NO_THRED, "no_thred") X(REFUSED, "refused") X(EXPIRED, "expired")                \
-	X(RELAYED, "relayed") X(EARLY_KEPT, "early_kept") X(EARLY_LAPSED, "early_lapsed") X(ERROR, "error")            \
-	X(HANDLED, "handled")
+	X(QUEUED, "queued")                                                                                            \
+	X(MATCHED, "matched") X(PARTIAL, "partial") X(NOT_MATCHED, "not_matched") X(NO_PATTERN, "no_pattern")          \
+		X(NO_THRED, "no_thred") X(REFUSED, "refused") X(EXPIRED, "expired") X(RELAYED, "relayed")              \
+			X(EARLY_KEPT, "early_kept") X(EARLY_LAPSED, "early_lapsed") X(ERROR, "error")                  \
+				X(HANDLED, "handled")
 
 enum store_outcome {
 #define X(name, text) OUTCOME_##name,
 	STORE_OUTCOMES(X)
 #undef X
-	OUTCOME_NONE = -1
+		OUTCOME_NONE = -1
 };
-const char *outcome_name(int outcome);   /* NULL for none */
-int outcome_number(struct span name);    /* OUTCOME_NONE if unknown */
-const char *status_name(int status);     /* NULL if unknown */
-int status_number(struct span name);     /* 0 if unknown */
+const char *outcome_name(int outcome); /* NULL for none */
+int outcome_number(struct span name);  /* OUTCOME_NONE if unknown */
+const char *status_name(int status);   /* NULL if unknown */
+int status_number(struct span name);   /* 0 if unknown */
 
 struct store;
 struct step;
 struct queue;
 
 struct store_options {
-	int64_t dedup_keep_ms;   /* marks, records and the archive; 0 = 7 days */
-	int64_t inbox_keep_ms;   /* 0 = 7 days */
-	int64_t wal_limit;       /* bytes before a checkpoint is due; 0 = 16 MB */
-	size_t cache_bytes;      /* live threds kept in memory; 0 = 64 MB */
-	size_t batch_steps;      /* beyond this accept waits; 0 = 1024 */
-	size_t batch_bytes;      /* likewise; 0 = 4 MB */
-	int64_t max_pages;       /* tests of a full disk: PRAGMA max_page_count; 0 = none */
+	int64_t dedup_keep_ms; /* marks, records and the archive; 0 = 7 days */
+	int64_t inbox_keep_ms; /* 0 = 7 days */
+	int64_t wal_limit;     /* bytes before a checkpoint is due; 0 = 16 MB */
+	size_t cache_bytes;    /* live threds kept in memory; 0 = 64 MB */
+	size_t batch_steps;    /* beyond this accept waits; 0 = 1024 */
+	size_t batch_bytes;    /* likewise; 0 = 4 MB */
+	int64_t max_pages;     /* tests of a full disk: PRAGMA max_page_count; 0 = none */
 };
 
 /* Both take the data folder's lock. NULL with `e` set when the URL, the file or its version is no good. */
@@ -64,9 +65,9 @@ struct queue *store_queue(struct store *s); /* the local queue on the same file 
 
 struct store_listener {
 	void *arg;
-	void (*durable)(void *arg, int64_t ticket);                 /* this and every earlier one */
-	void (*failed)(void *arg, const struct error *e);           /* every ticket above the last durable one */
-	void (*due)(void *arg, struct span thred_id, int64_t due);  /* a timer; fires once per due set */
+	void (*durable)(void *arg, int64_t ticket);                /* this and every earlier one */
+	void (*failed)(void *arg, const struct error *e);          /* every ticket above the last durable one */
+	void (*due)(void *arg, struct span thred_id, int64_t due); /* a timer; fires once per due set */
 };
 void store_listen(struct store *s, const struct store_listener *listener);
 bool store_ready(struct store *s, struct error *reason);
@@ -146,8 +147,24 @@ void store_unlock(struct store_lock *lock);
 
 /* Looking: committed state, from a reader on a worker thread. */
 enum look_kind {
-	LOOK_THREDS, LOOK_ENDED, LOOK_THRED, LOOK_RECORDS, LOOK_EVENT, LOOK_PARTICIPANT_THREDS, LOOK_LAST_EVENT, LOOK_DEAD, LOOK_INBOX,
-	LOOK_CURSOR, LOOK_COUNTS, LOOK_THRED_COUNTS, LOOK_ACTIVE_PATTERNS, LOOK_PATTERNS, LOOK_PATTERN, LOOK_PATTERN_FILES, LOOK_META, LOOK_AUDIT
+	LOOK_THREDS,
+	LOOK_ENDED,
+	LOOK_THRED,
+	LOOK_RECORDS,
+	LOOK_EVENT,
+	LOOK_PARTICIPANT_THREDS,
+	LOOK_LAST_EVENT,
+	LOOK_DEAD,
+	LOOK_INBOX,
+	LOOK_CURSOR,
+	LOOK_COUNTS,
+	LOOK_THRED_COUNTS,
+	LOOK_ACTIVE_PATTERNS,
+	LOOK_PATTERNS,
+	LOOK_PATTERN,
+	LOOK_PATTERN_FILES,
+	LOOK_META,
+	LOOK_AUDIT
 };
 struct look {
 	enum look_kind kind;
@@ -171,7 +188,9 @@ typedef void (*rows_fn)(void *arg, const struct rows *rows, const struct error *
 void store_look(struct store *s, const struct look *look, rows_fn fn, void *arg);
 
 /* Small writes; the ticket, or -1 with `e`. */
-struct store_file { struct span path, source; };
+struct store_file {
+	struct span path, source;
+};
 struct store_pattern {
 	struct span id, hash;
 	const struct store_file *files;

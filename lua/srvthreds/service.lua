@@ -196,7 +196,8 @@ local function start(self)
 end
 
 ---Runs until it is stopped by a signal; call it as the task of the verb.
----@param options table { config = resolved keys, services, profile = name|nil, dev = boolean, shipped = folder with run-profiles/ and agents/ }
+---@param options table { config = resolved keys, services, profile = name|nil, dev = boolean,
+---  shipped = folder with run-profiles/ and agents/ }
 function service.run(options)
   local self = setmetatable({
     config = options.config, profile_name = options.profile, shipped = options.shipped, servers = {}, ports = {},

@@ -42,11 +42,11 @@ t.test("patterns by name: the profile's own first, then shipped ones", function(
     folder:write("profiles/mine/profile.lua", 'return { patterns = { "b", "shared.lua" } }')
     folder:write("profiles/mine/patterns/a.lua", "")
     folder:write("profiles/mine/patterns/b.lua", "")
-    folder:write("root/patterns/shared.lua", "")
-    local p = profile.load("mine", { folders = { folder.path .. "/profiles" }, shipped = folder.path .. "/root" })
+    folder:write("shipped/patterns/shared.lua", "")
+    local p = profile.load("mine", { folders = { folder.path .. "/profiles" }, shipped = folder.path .. "/shipped" })
     t.eq(p.pattern_folders, {
       { path = folder.path .. "/profiles/mine/patterns", only = { ["b.lua"] = true } },
-      { path = folder.path .. "/root/patterns", only = { ["shared.lua"] = true } },
+      { path = folder.path .. "/shipped/patterns", only = { ["shared.lua"] = true } },
     })
   end)
 end)

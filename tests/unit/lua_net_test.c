@@ -82,7 +82,8 @@ static void requests(void **state)
 	struct peer p;
 	open_fixture(&f);
 	open_to(&p, &f);
-	peer_say(&p, "POST /echo%20me?a=1&b=x%20y+z&c HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nContent-Length: 4\r\n\r\nbody");
+	peer_say(&p,
+		 "POST /echo%20me?a=1&b=x%20y+z&c HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nContent-Length: 4\r\n\r\nbody");
 	peer_expect(&p, "POST|/echo me|1|x y z||body|1|127.0.0.1|nil");
 	assert_true(peer_has(&p, "HTTP/1.1 201 Created\r\n"));
 	assert_true(peer_has(&p, "X-Number: 12\r\n"));

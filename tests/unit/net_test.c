@@ -220,19 +220,22 @@ static void refusals(void **state)
 		{"GET / HTTP/1.1\r\n\r\n", "400 Bad Request"}, /* no Host */
 		{"GET / HTTP/1.1\r\nHost: a\r\nBad Header: x\r\n\r\n", "400 Bad Request"},
 		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400 Bad Request"},
-		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400 Bad Request"},
+		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+		 "400 Bad Request"},
 		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n", "413 Payload Too Large"},
 		{"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n",
 		 "413 Payload Too Large"},
 		{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n"
-		 "12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901",
+		 "1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
+		 "1",
 		 "413 Payload Too Large"},
 		{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400 Bad Request"},
 		{"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "501 Not Implemented"},
 		{"GET / HTTP/1.1\r\nHost: a\r\nX: "
 		 "12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901"
 		 "12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901"
-		 "12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901",
+		 "1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
+		 "1",
 		 "431 Request Header Fields Too Large"},
 	};
 	struct server s;

@@ -65,8 +65,13 @@ static void start(struct server *s, struct net_limits limits)
 		paths[i].message = on_message;
 		paths[i].close = on_close;
 	}
-	struct net_config config = {.arg = s, .request = on_request, .limits = limits, .websockets = paths,
-				    .websocket_count = 2, .origins = origins, .origin_count = 1};
+	struct net_config config = {.arg = s,
+				    .request = on_request,
+				    .limits = limits,
+				    .websockets = paths,
+				    .websocket_count = 2,
+				    .origins = origins,
+				    .origin_count = 1};
 	s->l = net_listen(&s->loop, &config, &e);
 	assert_non_null(s->l);
 }
@@ -78,8 +83,8 @@ static void finish(struct server *s)
 	buf_free(&s->got);
 }
 
-#define KEY "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-#define UPGRADE "Host: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+#define KEY       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define UPGRADE   "Host: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
 #define HANDSHAKE "GET /ws HTTP/1.1\r\n" UPGRADE KEY "Sec-WebSocket-Protocol: x, srvthreds.v1\r\n"
 
 static size_t frame(char *to, int head, const char *bytes, size_t len)
@@ -234,7 +239,8 @@ static void upgrade_refusals(void **state)
 		{"GET /ws HTTP/1.1\r\n" UPGRADE KEY "\r\n", "400 "},
 		{"GET /ws HTTP/1.1\r\n" UPGRADE KEY "Sec-WebSocket-Protocol: srvthreds\r\n\r\n", "400 "},
 		{"GET /ws HTTP/1.1\r\n" UPGRADE "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n"
-		 "Sec-WebSocket-Protocol: srvthreds.v1\r\n\r\n", "400 "},
+		 "Sec-WebSocket-Protocol: srvthreds.v1\r\n\r\n",
+		 "400 "},
 		{"GET /ws HTTP/1.1\r\n" UPGRADE "Sec-WebSocket-Version: 8\r\n\r\n", "426 "},
 		{HANDSHAKE "Origin: https://evil.example\r\n\r\n", "403 "},
 		{HANDSHAKE "Origin: null\r\n\r\n", "403 "},
@@ -377,7 +383,11 @@ static void protocol_errors(void **state)
 		int head;
 		const char *bytes;
 		int code;
-	} cases[] = {{0x81, "ab\xFF", 1007}, {0x81, "\xE2\x82", 1007}, {0x83, "x", 1002}, {0x80, "x", 1002}, {0xC1, "x", 1002}};
+	} cases[] = {{0x81, "ab\xFF", 1007},
+		     {0x81, "\xE2\x82", 1007},
+		     {0x83, "x", 1002},
+		     {0x80, "x", 1002},
+		     {0xC1, "x", 1002}};
 	struct server s;
 	start(&s, (struct net_limits){0});
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -125,15 +125,16 @@ static void test_outside_tasks(void **state)
 	(void)state;
 	struct bench b;
 	open_state(&b);
-	int failed = luaL_dostring(b.L,
-		"local script = require 'core.script'\n"
-		"local env = script.environment()\n"
-		"local sum = assert(script.load('local s = 0 for i = 1, 2e6 do s = s + i end return s', '@a.lua', env))\n"
-		"local ok, n = script.call({}, {cpu = 2000, wall = 60000}, sum)\n"
-		"assert(ok and n == 2000001000000, n)\n"
-		"local loop = assert(script.load('while true do end', '@b.lua', env))\n"
-		"local ok, e = script.call({}, {cpu = 10, wall = 60000}, loop)\n"
-		"assert(not ok and e.kind == 'cpu' and e.file == 'b.lua' and e.line == 1, e.message)\n");
+	int failed = luaL_dostring(
+		b.L, "local script = require 'core.script'\n"
+		     "local env = script.environment()\n"
+		     "local sum = assert(script.load('local s = 0 for i = 1, 2e6 do s = s + i end return s', '@a.lua', "
+		     "env))\n"
+		     "local ok, n = script.call({}, {cpu = 2000, wall = 60000}, sum)\n"
+		     "assert(ok and n == 2000001000000, n)\n"
+		     "local loop = assert(script.load('while true do end', '@b.lua', env))\n"
+		     "local ok, e = script.call({}, {cpu = 10, wall = 60000}, loop)\n"
+		     "assert(not ok and e.kind == 'cpu' and e.file == 'b.lua' and e.line == 1, e.message)\n");
 	if (failed)
 		fail_msg("%s", lua_tostring(b.L, -1));
 	assert_true(script_of(b.L)->preempted > 0);
@@ -158,9 +159,9 @@ static void test_foreign_state(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_basics),      cmocka_unit_test(test_attacks),
-		cmocka_unit_test(test_semantics),   cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_environment), cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_basics),        cmocka_unit_test(test_attacks),
+		cmocka_unit_test(test_semantics),     cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_environment),   cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_outside_tasks), cmocka_unit_test(test_foreign_state),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,8 @@ local timers = {}
 
 local function run(self, handle, row, delivery)
   if row.status == "finished" then
-    return handle:commit({ delivery = delivery, state = row.state, status = "terminated", ended = true, step = false }, self:after(nil, nil))
+    local over = { delivery = delivery, state = row.state, status = "terminated", ended = true, step = false }
+    return handle:commit(over, self:after(nil, nil))
   end
   local s = bound.step(self, handle, row, row.due or delivery.at)
   local ok, e = pcall(s.expire, s)
