@@ -18,21 +18,26 @@ static const char chunk[] =
 	"local script, what, inside = ...\n"
 	"local bodies = {\n"
 	"  loop = 'local s = 0 for i = 1, 20000000 do s = s + i % 7 end return 20000000',\n"
-	"  calls = 'local function f(n) if n < 2 then return n end return f(n - 1) + f(n - 2) end f(27) return 832040',\n"
+	"  calls = 'local function f(n) if n < 2 then return n end return f(n - 1) + f(n - 2) end f(27) return "
+	"832040',\n"
 	"  find = 'local s = (\"x\"):rep(200) .. \"key=value\" for i = 1, 100000 do s:find(\"(%w+)=(%w+)\", 150) end "
 	"return 100000',\n"
 	"  plain = 'local s = (\"x\"):rep(200) .. \"key=value\" for i = 1, 300000 do s:find(\"key\", 1, true) end "
 	"return 300000',\n"
 	"  match = 'for i = 1, 300000 do (\"2026-11-23\"):match(\"^(%d+)%-(%d+)%-(%d+)$\") end return 300000',\n"
-	"  gsub = 'local s = (\"hello world \"):rep(20) for i = 1, 10000 do s:gsub(\"%w+\", \"<%0>\") end return 10000',\n"
+	"  gsub = 'local s = (\"hello world \"):rep(20) for i = 1, 10000 do s:gsub(\"%w+\", \"<%0>\") end return "
+	"10000',\n"
 	"  gmatch = 'local s = (\"hello world \"):rep(20) for i = 1, 10000 do for w in s:gmatch(\"%a+\") do end end "
 	"return 10000',\n"
 	"  format = 'for i = 1, 300000 do (\"%s has %d at %.2f\"):format(\"it\", i, i / 3) end return 300000',\n"
-	"  concat = 'local t = {} for i = 1, 100 do t[i] = \"item\" .. i end for i = 1, 20000 do table.concat(t, \", \") "
+	"  concat = 'local t = {} for i = 1, 100 do t[i] = \"item\" .. i end for i = 1, 20000 do table.concat(t, \", "
+	"\") "
 	"end return 20000',\n"
-	"  sort = 'for i = 1, 200 do local t = {} for j = 1, 500 do t[j] = j * 7919 % 1009 end table.sort(t) end return "
+	"  sort = 'for i = 1, 200 do local t = {} for j = 1, 500 do t[j] = j * 7919 % 1009 end table.sort(t) end "
+	"return "
 	"200',\n"
-	"  pairs = 'local t = {} for i = 1, 20 do t[\"k\" .. i] = i end for i = 1, 100000 do for k, v in pairs(t) do end "
+	"  pairs = 'local t = {} for i = 1, 20 do t[\"k\" .. i] = i end for i = 1, 100000 do for k, v in pairs(t) do "
+	"end "
 	"end return 100000',\n"
 	"  pcall = 'local f = function() end for i = 1, 2000000 do pcall(f) end return 2000000',\n"
 	"}\n"
@@ -105,7 +110,8 @@ static void ratio(const char *what, const char *label, double pass)
 		ours = measure(what, true);
 		samples[i] = ours / stock;
 	}
-	printf("{\"bench\": \"script\", \"what\": \"%s\", \"unit\": \"x stock\", \"less\": true, \"samples\": [", label);
+	printf("{\"bench\": \"script\", \"what\": \"%s\", \"unit\": \"x stock\", \"less\": true, \"samples\": [",
+	       label);
 	print_samples(samples);
 	printf("], \"notes\": \"last: %.0f ns, stock %.0f ns\"", ours, stock);
 	if (pass > 0)

@@ -44,29 +44,52 @@ static inline const char *class_end(struct match *m, const char *p)
 static inline bool in_class(int c, int class)
 {
 	switch (class) {
-	case 'a': return isalpha(c);
-	case 'A': return !isalpha(c);
-	case 'c': return iscntrl(c);
-	case 'C': return !iscntrl(c);
-	case 'd': return isdigit(c);
-	case 'D': return !isdigit(c);
-	case 'g': return isgraph(c);
-	case 'G': return !isgraph(c);
-	case 'l': return islower(c);
-	case 'L': return !islower(c);
-	case 'p': return ispunct(c);
-	case 'P': return !ispunct(c);
-	case 's': return isspace(c);
-	case 'S': return !isspace(c);
-	case 'u': return isupper(c);
-	case 'U': return !isupper(c);
-	case 'w': return isalnum(c);
-	case 'W': return !isalnum(c);
-	case 'x': return isxdigit(c);
-	case 'X': return !isxdigit(c);
-	case 'z': return c == 0; /* as in Lua 5.1 */
-	case 'Z': return c != 0;
-	default: return class == c;
+	case 'a':
+		return isalpha(c);
+	case 'A':
+		return !isalpha(c);
+	case 'c':
+		return iscntrl(c);
+	case 'C':
+		return !iscntrl(c);
+	case 'd':
+		return isdigit(c);
+	case 'D':
+		return !isdigit(c);
+	case 'g':
+		return isgraph(c);
+	case 'G':
+		return !isgraph(c);
+	case 'l':
+		return islower(c);
+	case 'L':
+		return !islower(c);
+	case 'p':
+		return ispunct(c);
+	case 'P':
+		return !ispunct(c);
+	case 's':
+		return isspace(c);
+	case 'S':
+		return !isspace(c);
+	case 'u':
+		return isupper(c);
+	case 'U':
+		return !isupper(c);
+	case 'w':
+		return isalnum(c);
+	case 'W':
+		return !isalnum(c);
+	case 'x':
+		return isxdigit(c);
+	case 'X':
+		return !isxdigit(c);
+	case 'z':
+		return c == 0; /* as in Lua 5.1 */
+	case 'Z':
+		return c != 0;
+	default:
+		return class == c;
 	}
 }
 
@@ -99,10 +122,14 @@ static INLINE bool single(const struct match *m, const char *s, const char *p, c
 		return false;
 	int c = byte(s);
 	switch (*p) {
-	case '.': return true;
-	case ESC: return in_class(c, byte(p + 1));
-	case '[': return in_set(c, p, p_end - 1);
-	default: return byte(p) == c;
+	case '.':
+		return true;
+	case ESC:
+		return in_class(c, byte(p + 1));
+	case '[':
+		return in_set(c, p, p_end - 1);
+	default:
+		return byte(p) == c;
 	}
 }
 
@@ -211,9 +238,15 @@ static INLINE bool class_item(struct match *m, const char **s, const char **p)
 	char suffix = end < m->pattern_end ? *end : 0;
 	bool here = single(m, *s, *p, end);
 	switch (suffix) {
-	case '*': *s = longest(m, *s, *p, end); return false;
-	case '+': *s = here ? longest(m, *s + 1, *p, end) : NULL; return false;
-	case '-': *s = shortest(m, *s, *p, end); return false;
+	case '*':
+		*s = longest(m, *s, *p, end);
+		return false;
+	case '+':
+		*s = here ? longest(m, *s + 1, *p, end) : NULL;
+		return false;
+	case '-':
+		*s = shortest(m, *s, *p, end);
+		return false;
 	case '?':
 		if (here) {
 			const char *rest = find(m, *s + 1, end + 1);
@@ -268,14 +301,19 @@ static const char *items(struct match *m, const char *s, const char *p)
 			if (p[1] == ')')
 				return open_capture(m, s, p + 2, CAPTURE_POSITION);
 			return open_capture(m, s, p + 1, CAPTURE_OPEN);
-		case ')': return close_capture(m, s, p + 1);
+		case ')':
+			return close_capture(m, s, p + 1);
 		case '$':
 			if (p + 1 == m->pattern_end)
 				return s == m->text_end ? s : NULL;
 			on = class_item(m, &s, &p);
 			break;
-		case ESC: on = escaped_item(m, &s, &p); break;
-		default: on = class_item(m, &s, &p); break;
+		case ESC:
+			on = escaped_item(m, &s, &p);
+			break;
+		default:
+			on = class_item(m, &s, &p);
+			break;
 		}
 		if (!on)
 			return s;

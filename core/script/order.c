@@ -7,20 +7,12 @@
 #include <string.h>
 
 #include "script/docs.h"
+#include "script/key.h"
 #include "script/private.h"
 
-struct key {
-	enum { KEY_INTEGER, KEY_STRING, KEY_FLOAT, KEY_BOOLEAN } rank;
-	int place; /* where it was found, from 1 */
-	size_t len;
-	union {
-		lua_Integer integer;
-		lua_Number number;
-		const char *text; /* borrowed from the table */
-	};
-};
+#define FEW 32 /* keys that are sorted on the stack */
 
-static struct key key_at(lua_State *L, int index)
+struct key script_key_at(lua_State *L, int index)
 {
 	struct key k = {.rank = KEY_BOOLEAN};
 	switch (lua_type(L, index)) {
@@ -45,7 +37,7 @@ static struct key key_at(lua_State *L, int index)
 	return k;
 }
 
-static int compare(const void *left, const void *right)
+int script_key_compare(const void *left, const void *right)
 {
 	const struct key *a = left, *b = right;
 	if (a->rank != b->rank)
@@ -76,32 +68,57 @@ static size_t count_keys(lua_State *L, int table, bool *sequence)
 	return n;
 }
 
-/* Pushes the array of keys as they come, and their sort keys beside it. */
-static struct key *collect_keys(lua_State *L, int table, size_t n)
+/* Few keys, of which most are in place: tables that a constructor made. */
+static void sort_few(struct key *keys, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct key k = keys[i];
+		size_t j = i;
+		for (; j > 0 && script_key_compare(&k, &keys[j - 1]) < 0; j--)
+			keys[j] = keys[j - 1];
+		keys[j] = k;
+	}
+}
+
+/* Pushes the sorted array of a few keys, by way of the stack. */
+static void push_few(lua_State *L, int table, size_t n)
+{
+	struct key keys[FEW];
+	int base = lua_gettop(L);
+	lua_pushnil(L);
+	for (int i = 0; lua_next(L, table); i++) {
+		lua_pop(L, 1);
+		keys[i] = script_key_at(L, -1);
+		keys[i].place = base + i + 1;
+		lua_pushvalue(L, -1); /* one stays, the other is for lua_next */
+	}
+	sort_few(keys, n);
+	lua_createtable(L, (int)n, 0);
+	for (size_t i = 0; i < n; i++) {
+		lua_pushvalue(L, keys[i].place);
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+	lua_replace(L, base + 1);
+	lua_settop(L, base + 1);
+}
+
+/* Pushes the sorted array of many keys. */
+static void push_many(lua_State *L, int table, size_t n)
 {
 	struct script *s = script_of(L);
-	struct key *keys = lua_newuserdatauv(L, n * sizeof *keys + 1, 0);
+	struct key *keys = lua_newuserdatauv(L, n * sizeof *keys, 0);
 	lua_createtable(L, (int)n, 0);
 	lua_pushnil(L);
 	for (int i = 1; lua_next(L, table); i++) {
 		lua_pop(L, 1);
-		keys[i - 1] = key_at(L, -1);
+		keys[i - 1] = script_key_at(L, -1);
 		keys[i - 1].place = i;
 		lua_pushvalue(L, -1);
 		lua_rawseti(L, -3, i);
 		if ((i & 63) == 0)
 			script_tick(L, s);
 	}
-	return keys;
-}
-
-size_t script_sorted_keys(lua_State *L, int table)
-{
-	bool sequence;
-	size_t n = count_keys(L, table, &sequence);
-	luaL_checkstack(L, 8, "no room to sort keys");
-	struct key *keys = collect_keys(L, table, n);
-	qsort(keys, n, sizeof *keys, compare);
+	qsort(keys, n, sizeof *keys, script_key_compare);
 	lua_createtable(L, (int)n, 0);
 	for (size_t i = 0; i < n; i++) {
 		lua_rawgeti(L, -2, keys[i].place);
@@ -109,7 +126,15 @@ size_t script_sorted_keys(lua_State *L, int table)
 	}
 	lua_replace(L, -3); /* over the sort keys */
 	lua_pop(L, 1);
-	return n;
+}
+
+static void push_sorted_keys(lua_State *L, int table, size_t n)
+{
+	luaL_checkstack(L, FEW + 8, "no room to sort keys");
+	if (n > 0 && n <= FEW)
+		push_few(L, table, n);
+	else
+		push_many(L, table, n);
 }
 
 /* Upvalue 1: the last index when the traversal began. */
@@ -162,7 +187,7 @@ static int pairs_of_table(lua_State *L)
 		lua_pushinteger(L, (lua_Integer)n);
 		lua_pushcclosure(L, next_of_sequence, 1);
 	} else {
-		script_sorted_keys(L, 1);
+		push_sorted_keys(L, 1, n);
 		lua_pushinteger(L, 0);
 		lua_pushcclosure(L, next_of_keys, 2);
 	}
@@ -205,13 +230,13 @@ static int next_pair(lua_State *L)
 	struct key after = {.rank = KEY_INTEGER}, best = after;
 	int n = 0;
 	if (!first)
-		after = key_at(L, 2);
+		after = script_key_at(L, 2);
 	lua_pushnil(L); /* 3: the best key */
 	lua_pushnil(L);
 	while (lua_next(L, 1)) {
 		lua_pop(L, 1);
-		struct key k = key_at(L, -1);
-		if ((first || compare(&k, &after) > 0) && (!found || compare(&k, &best) < 0)) {
+		struct key k = script_key_at(L, -1);
+		if ((first || script_key_compare(&k, &after) > 0) && (!found || script_key_compare(&k, &best) < 0)) {
 			best = k;
 			found = true;
 			lua_pushvalue(L, -1);

@@ -197,7 +197,5 @@ bool script_frozen_target(lua_State *L, int index);
 
 /* base.c: pushes the text of the value, which has no address in it. */
 const char *script_tostring(lua_State *L, int index, size_t *len);
-/* order.c: pushes a sorted array of the keys of the table; raises for keys without an order. Their number. */
-size_t script_sorted_keys(lua_State *L, int table);
 
 #endif

