@@ -36,7 +36,6 @@ function services.config(call)
   resolved.patterns = resolved.patterns or is_folder "./patterns" and { "./patterns" } or {}
   resolved.agents = resolved.agents or is_folder "./agents" and { "./agents" } or {}
   resolved.profiles = resolved.profiles or is_folder "./run-profiles" and { "./run-profiles" } or {}
-  resolved.profiles[#resolved.profiles + 1] = services.shipped() .. "/run-profiles"
   if call.flags.debug then resolved["log.level"] = "debug" end
   if not resolved["log.format"] then resolved["log.format"] = runtime.isatty(2) and "text" or "json" end
   return resolved
