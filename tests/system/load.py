@@ -116,7 +116,8 @@ def boxes_of(db):
     """participant -> [(k, event id)]"""
     names = dict(db.execute("select n, id from participant"))
     boxes = {}
-    for who, k, body in db.execute("select i.who, i.k, e.body from inbox i join event e on e.n=i.event order by i.who, i.k"):
+    for who, k, body in db.execute("select i.who, i.k, e.body from inbox i join event e on e.n=i.event"
+                                   " order by i.who, i.k"):
         boxes.setdefault(names[who], []).append((k, json.loads(body)["id"]))
     return boxes
 
@@ -196,7 +197,8 @@ def report(path, senders, events):
         differ(f"committed for {sender.name_} and not delivered", len(set(order[first:]) - set(sender.received)), 0)
         differ(f"delivered to {sender.name_} twice", [i for i, n in sender.received.items() if n > 1], [])
     emitted = one("select count(*) from event where source=0")
-    differ("events emitted twice", emitted - len({json.loads(b)["id"] for (b,) in db.execute("select body from event where source=0")}), 0)
+    ids = {json.loads(body)["id"] for (body,) in db.execute("select body from event where source=0")}
+    differ("events emitted twice", emitted - len(ids), 0)
     db.close()
     return wrong
 
