@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What every queue must do.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "conformance/conformance.h"
+
+static struct bed *open_bed(void **state)
+{
+	struct bed *b = *state;
+	bed_open(b, NULL);
+	return b;
+}
+
+static void until_count(struct bed *b, size_t wanted)
+{
+	for (uint64_t begun = uv_hrtime(); b->count < wanted;) {
+		bed_turn(b);
+		if (uv_hrtime() - begun > 10000000000u)
+			fail_msg("waited 10 s: %zu of %zu deliveries", b->count, wanted);
+	}
+}
+
+static int64_t settle(struct bed *b, int64_t n, int outcome)
+{
+	struct store_changes c = no_changes();
+	struct error e = {0};
+	c.delivery = n;
+	c.outcome = outcome;
+	int64_t ticket = queue_settle(b->queue, &c, &e);
+	if (ticket < 0)
+		fail_msg("%s", e.message);
+	return ticket;
+}
+
+static void accepted_in_order_and_delivered_once(void **state)
+{
+	struct bed *b = open_bed(state);
+	bed_consume(b, "engine");
+	for (int i = 0; i < 100; i++) {
+		char id[16];
+		snprintf(id, sizeof id, "e%d", i);
+		struct accept a = an_event("ann", id, "x");
+		assert_int_equal(bed_accept(b, &a).kind, ACCEPT_NEW);
+	}
+	until_count(b, 100);
+	int64_t ticket = 0;
+	for (int i = 0; i < 100; i++) {
+		char id[16];
+		snprintf(id, sizeof id, "e%d", i);
+		assert_string_equal(b->got[i].id, id);
+		assert_string_equal(b->got[i].source, "ann");
+		ticket = settle(b, b->got[i].n, OUTCOME_MATCHED);
+	}
+	bed_durable(b, ticket);
+	struct store_changes c = no_changes();
+	struct error e;
+	c.delivery = b->got[0].n;
+	assert_int_equal(queue_settle(b->queue, &c, &e), -1); /* settled already */
+	if (b->durable) {
+		bed_reopen(b);
+		bed_consume(b, "engine");
+		struct accept a = an_event("ann", "last", "x");
+		bed_accept(b, &a);
+		until_count(b, 1);
+		assert_string_equal(b->got[0].id, "last"); /* and none of the settled ones */
+	}
+	bed_close(b);
+}
+
+static void what_is_not_settled_comes_again(void **state)
+{
+	struct bed *b = open_bed(state);
+	if (!b->durable) {
+		bed_close(b);
+		return;
+	}
+	int64_t ticket = 0;
+	for (int i = 0; i < 1500; i++) {
+		char id[16];
+		snprintf(id, sizeof id, "e%d", i);
+		struct accept a = an_event(i % 2 ? "ann" : "bob", id, "x");
+		ticket = bed_accept(b, &a).ticket;
+	}
+	bed_durable(b, ticket);
+	bed_reopen(b);
+	bed_consume(b, "engine");
+	until_count(b, 1500);
+	for (int i = 0; i < 1500; i++) {
+		char id[16];
+		snprintf(id, sizeof id, "e%d", i);
+		assert_string_equal(b->got[i].id, id);
+		assert_string_equal(b->got[i].source, i % 2 ? "ann" : "bob");
+		assert_non_null(strstr(b->got[i].doc, id));
+	}
+	bed_close(b);
+}
+
+static void duplicates_and_conflicts(void **state)
+{
+	struct bed *b = open_bed(state);
+	bed_consume(b, "engine");
+	struct accept a = an_event("ann", "e1", "one");
+	int64_t n = bed_accept(b, &a).n;
+	struct accepted again = bed_accept(b, &a);
+	assert_int_equal(again.kind, ACCEPT_DUPLICATE);
+	assert_int_equal(again.n, n);
+	a = an_event("ann", "e1", "other");
+	assert_int_equal(bed_accept(b, &a).kind, ACCEPT_CONFLICT);
+	a = an_event("bob", "e1", "other");
+	assert_int_equal(bed_accept(b, &a).kind, ACCEPT_NEW);
+	until_count(b, 2);
+	bed_durable(b, settle(b, n, OUTCOME_MATCHED));
+	a = an_event("ann", "e1", "one");
+	assert_int_equal(bed_accept(b, &a).outcome, OUTCOME_MATCHED);
+	if (b->durable) {
+		bed_reopen(b); /* nothing in memory now */
+		again = bed_accept(b, &a);
+		assert_int_equal(again.kind, ACCEPT_DUPLICATE);
+		assert_int_equal(again.n, n);
+		assert_int_equal(again.outcome, OUTCOME_MATCHED);
+		a = an_event("ann", "e1", "other");
+		assert_int_equal(bed_accept(b, &a).kind, ACCEPT_CONFLICT);
+		a = an_event("ann", "e2", "one");
+		assert_int_equal(bed_accept(b, &a).kind, ACCEPT_NEW);
+	}
+	assert_int_equal(b->count, b->durable ? 0 : 2);
+	bed_close(b);
+}
+
+static void messages_and_services(void **state)
+{
+	struct bed *b = open_bed(state);
+	struct error e = {0};
+	bed_consume(b, "engine");
+	struct accept a = an_event("ann", "e1", "x");
+	bed_accept(b, &a);
+	until_count(b, 1);
+	bed_thred(b, "t1", "p", "{}", 0);
+	struct span services[] = {text("robot")};
+	struct store_event event = {.id = text("o1"), .body = text("{\"id\":\"o1\"}"), .services = services, .service_count = 1};
+	struct store_message m = {.topic = text("engine"), .target = text("start:q"), .body = text("{\"m\":1}")};
+	struct store_changes c = no_changes();
+	c.delivery = b->got[0].n;
+	c.outcome = OUTCOME_MATCHED;
+	c.events = &event;
+	c.event_count = 1;
+	c.messages = &m;
+	c.message_count = 1;
+	int64_t ticket = store_commit(bed_begin(b, "t1").step, &c, &e);
+	until_count(b, 2);
+	assert_string_equal(b->got[1].target, "start:q");
+	assert_string_equal(b->got[1].message, "{\"m\":1}");
+	assert_string_equal(b->got[1].id, "e1"); /* the event that caused it */
+	assert_int_equal(b->got[1].event, b->got[0].event);
+	bed_durable(b, ticket);
+	if (b->durable) {
+		bed_reopen(b);
+		bed_consume(b, "engine");
+		until_count(b, 1); /* the message, not the event */
+		assert_string_equal(b->got[0].target, "start:q");
+		settle(b, b->got[0].n, OUTCOME_REFUSED);
+	}
+	size_t before = b->count;
+	bed_consume(b, "robot");
+	until_count(b, before + 1);
+	assert_string_equal(b->got[before].id, "o1");
+	assert_string_equal(b->got[before].doc, "{\"id\":\"o1\"}");
+	/* The agent's answer and "handled" are one commit. */
+	struct accept answer = an_event("robot", "a1", "y");
+	c = no_changes();
+	c.delivery = b->got[before].n;
+	c.accepts = &answer;
+	c.accept_count = 1;
+	bed_durable(b, queue_settle(b->queue, &c, &e));
+	until_count(b, before + 2);
+	assert_string_equal(b->got[before + 1].source, "robot");
+	bed_close(b);
+}
+
+struct retried {
+	int64_t ticket, done;
+};
+
+static void retried(void *arg, int64_t ticket, const struct error *e)
+{
+	struct retried *r = arg;
+	assert_null(e);
+	r->ticket = ticket;
+	r->done = 1;
+}
+
+struct dead_id {
+	int64_t id, done;
+	size_t count;
+};
+
+static void dead_rows(void *arg, const struct rows *rows, const struct error *e)
+{
+	struct dead_id *d = arg;
+	assert_null(e);
+	d->count = rows->count;
+	d->id = rows->count ? rows->cells[0].number : 0;
+	d->done = 1;
+}
+
+static void dead_letters_are_kept_and_retried(void **state)
+{
+	struct bed *b = open_bed(state);
+	struct error e = {0};
+	bed_consume(b, "engine");
+	struct accept a = an_event("ann", "e1", "x");
+	bed_accept(b, &a);
+	until_count(b, 1);
+	struct store_dead dead = {.target = text("thred:t1"), .error = text("{\"code\":5000}")};
+	struct store_changes c = no_changes();
+	c.delivery = b->got[0].n;
+	c.outcome = OUTCOME_ERROR;
+	c.dead = &dead;
+	bed_durable(b, queue_settle(b->queue, &c, &e));
+	struct dead_id d = {0};
+	store_look(b->store, &(struct look){.kind = LOOK_DEAD}, dead_rows, &d);
+	bed_until(b, &d.done, 1);
+	assert_int_equal(d.count, 1);
+	struct retried r = {0};
+	store_dead_retry(b->store, d.id, 1700000009999, retried, &r);
+	bed_until(b, &r.done, 1);
+	bed_durable(b, r.ticket);
+	until_count(b, 2);
+	assert_string_equal(b->got[1].id, "e1");
+	assert_string_equal(b->got[1].target, "thred:t1");
+	store_dead_retry(b->store, d.id, 1, retried, &(struct retried){0});
+	d = (struct dead_id){0};
+	store_look(b->store, &(struct look){.kind = LOOK_DEAD}, dead_rows, &d);
+	bed_until(b, &d.done, 1);
+	assert_int_equal(d.count, 0);
+	bed_close(b);
+}
+
+static void more_than_memory_holds(void **state)
+{
+	struct bed *b = open_bed(state);
+	struct error e = {0};
+	enum { COUNT = 3000, EACH = 4 };
+	int64_t ticket = 0;
+	/* Nobody consumes: it all lies on disk. */
+	for (int i = 0; i < COUNT / EACH; i++) {
+		struct store_message m[EACH];
+		char target[EACH][16];
+		for (int k = 0; k < EACH; k++) {
+			snprintf(target[k], sizeof target[k], "m%d", i * EACH + k);
+			m[k] = (struct store_message){.topic = text("other"), .target = text(target[k])};
+		}
+		struct store_changes c = no_changes();
+		c.messages = m;
+		c.message_count = EACH;
+		ticket = queue_settle(b->queue, &c, &e);
+		if (i % 100 == 0)
+			bed_turn(b);
+	}
+	bed_durable(b, ticket);
+	assert_int_equal(queue_depth(b->queue), 0);
+	bed_consume(b, "other");
+	until_count(b, COUNT);
+	for (int i = 0; i < COUNT; i++) {
+		char target[16];
+		snprintf(target, sizeof target, "m%d", i);
+		assert_string_equal(b->got[i].target, target);
+	}
+	bed_close(b);
+}
+
+int queue_conformance(const char *scheme, bool durable, bool virtual_time)
+{
+	struct bed bed = {.scheme = scheme, .durable = durable, .virtual_time = virtual_time};
+	const struct CMUnitTest tests[] = {
+		BED_TEST(accepted_in_order_and_delivered_once), BED_TEST(what_is_not_settled_comes_again),
+		BED_TEST(duplicates_and_conflicts), BED_TEST(messages_and_services), BED_TEST(dead_letters_are_kept_and_retried),
+		BED_TEST(more_than_memory_holds),
+	};
+	return cmocka_run_group_tests_name(scheme, tests, NULL, NULL);
+}
