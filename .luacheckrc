@@ -4,7 +4,6 @@ std = "lua54"
 max_line_length = 140
 unused_args = false -- a function keeps the form that its callers know
 codes = true
-cache = "build/lint/luacheck"
 exclude_files = { "build*/**", "bench-results/**", "srvthreds-data*/**", "library/**" }
 
 -- Specs are run by tests/spec/runner, which gives them these.
