@@ -49,6 +49,7 @@ local function open_store(self)
   self.store, self.queue = stores.open {
     url = store_url(config), queue = config.queue, dedup_keep = config["dedup.keep"], inbox_keep = config["inbox.keep"],
   }
+  logs.level(nil, config["log.level"])
 end
 
 local function open_directory(self)
@@ -58,56 +59,52 @@ local function open_directory(self)
   self.auth.bearer = auth.bearer
 end
 
-local function load_profile(self)
-  local name = self.profile_name or self.store:meta "profile.name"
+-- The profile that was asked for, else the one in the store, else the verb's default for an empty store.
+local function load_profile(self, asked, default)
+  local last = bootstrap.loaded(self.store)
+  local name = asked or last and last.name or default
   if not name then return end
-  self.profile = profiles.load(name, { folders = self.config.profiles, shipped = self.shipped })
-  if self.profile_name then bootstrap.run(self.store, self.profile, {}) end
+  self.profile = profiles.load(name, { folders = self.config.profiles, root = self.shipped })
+  for _, warning in ipairs(self.profile.warnings) do log.warn("profile", { profile = name, err = warning }) end
+  if asked or not last then
+    local done = bootstrap.run(self.store, self.profile)
+    if done.done then log.info("bootstrapped", { profile = name, patterns = #done.patterns, participants = done.participants }) end
+  end
 end
 
 local function start_engine(self)
   self.patterns = patterns.new(self.store)
   self.patterns:load()
   self.registry = registry.new(self.directory)
-  self.watchers = {}
   self.engine = engine.new {
     store = self.store, queue = self.queue, patterns = self.patterns, directory = self.directory,
     push = function(who, id, bytes) self.registry:push(who, id, bytes) end,
-    watch = function(kind, item)
-      for fn in pairs(self.watchers) do fn(kind, item) end
-    end,
   }
 end
 
-local function agent_file(self, name)
-  local folders = { self.profile.path .. "/agents" }
-  table.move(self.config.agents, 1, #self.config.agents, 2, folders)
-  folders[#folders + 1] = self.shipped .. "/agents"
-  for _, folder in ipairs(folders) do
-    local path = folder .. "/" .. name .. ".lua"
-    local source = runtime.read_file(path)
-    if source then return path, source end
-  end
-  fail(("agent %s: there is no %s.lua in %s"):format(name, name, table.concat(folders, ", ")))
-end
-
-local function register_agents(self)
+local function start_agents(self)
   self.agents = agents.new { store = self.store, queue = self.queue, directory = self.directory }
   local names = {}
-  for name in pairs(self.profile and self.profile.agents or {}) do names[#names + 1] = name end
+  for name, agent in pairs(self.profile and self.profile.agents or {}) do
+    if agent.file then names[#names + 1] = name end
+  end
   table.sort(names)
   for _, name in ipairs(names) do
     local a = self.profile.agents[name]
-    local path, source = agent_file(self, name)
-    self.agents:start { id = a.id, file = path, source = source, config = a.config }
+    local source, e = runtime.read_file(a.file)
+    if not source then fail(e) end
+    self.agents:start { id = a.id, file = a.file, source = source, config = a.config }
   end
 end
 
 local function start_live(self)
-  local folders = {}
-  if self.profile then folders[1] = self.profile.path .. "/patterns" end
-  for _, folder in ipairs(self.config.patterns or {}) do folders[#folders + 1] = folder end
-  self.live = live.new { store = self.store, engine = self.engine, folders = folders, agents = self.agents }
+  local folders, agent_folders = {}, { self.shipped .. "/agents" }
+  for _, folder in ipairs(self.profile and self.profile.pattern_folders or {}) do folders[#folders + 1] = folder end
+  for _, folder in ipairs(self.config.patterns) do folders[#folders + 1] = folder end
+  for _, folder in ipairs(self.config.agents) do agent_folders[#agent_folders + 1] = folder end
+  if self.profile then agent_folders[#agent_folders + 1] = self.profile.path .. "/agents" end
+  self.live = live.new { store = self.store, engine = self.engine, folders = folders, agents = self.agents,
+    agent_folders = agent_folders }
   self.live:start()
 end
 
@@ -131,8 +128,9 @@ local function listen(self)
     wait_for = function(n, fn) return self.engine:wait_for(n, fn) end,
   }
   local api = admin.new { engine = self.engine, store = self.store, queue = self.queue, live = self.live, auth = self.auth,
-    directory = self.directory, watchers = self.watchers, registry = self.registry, version = version.string }
-  self.health = health.new { ready = function() return self:ready() end }
+    directory = self.directory, version = version.string }
+  self.health = health.new { service = "srvthreds", version = version.string }
+  self.health:check("store", function() return self.store:ready() end)
   local function on_health(req) return self.health:handle(req) end
   local function on_admin(req) return api:handle(req) end
   local function on_session(req) return session_http.handle(sessions, req) end
@@ -140,7 +138,7 @@ local function listen(self)
   local function open(port, what, ...)
     local server = net.listen {
       host = config.bind, port = port, on_request = handler(self, ...), websockets = websockets,
-      limits = { body = config["limits.event_size"], message = config["limits.event_size"] },
+      limits = { body_size = config["limits.event_size"], message_size = config["limits.event_size"] },
     }
     self.servers[#self.servers + 1] = server
     self.ports[what] = server.port
@@ -148,12 +146,6 @@ local function listen(self)
   open(config["engine.port"], "engine", on_health, on_admin)
   open(config["session.port"], "session", on_health, on_session)
   open(config["session.http_port"], "session_http", on_health, on_session)
-end
-
----@return boolean ready, string? why not
-function service:ready()
-  if self.stopping then return false, "stopping" end
-  return self.store:ready()
 end
 
 local function say_ready(self)
@@ -173,6 +165,7 @@ end
 function service:stop(code)
   if self.stopping then return end
   self.stopping = true
+  self.health:drain()
   log.info("stopping", {})
   if self.live then self.live:close() end
   if self.agents then self.agents:stop() end
@@ -182,12 +175,12 @@ function service:stop(code)
   runtime.stop(code or 0)
 end
 
-local function start(self)
+local function start(self, options)
   open_store(self)
-  load_profile(self)
+  load_profile(self, options.profile, options.default_profile)
   open_directory(self)
   start_engine(self)
-  register_agents(self)
+  start_agents(self)
   self.engine:start()
   start_live(self)
   listen(self)
@@ -196,11 +189,11 @@ local function start(self)
 end
 
 ---Runs until it is stopped by a signal; call it as the task of the verb.
----@param options table { config = resolved keys, services, profile = name|nil, dev = boolean,
----  shipped = folder with run-profiles/ and agents/ }
+---@param options table { config = resolved keys, services, profile = name|nil, default_profile = name|nil,
+---  dev = boolean, shipped = the folder of the program's own lua/, run-profiles/ and agents/ }
 function service.run(options)
   local self = setmetatable({
-    config = options.config, profile_name = options.profile, shipped = options.shipped, servers = {}, ports = {},
+    config = options.config, shipped = options.shipped, servers = {}, ports = {},
     began = runtime.ticks(),
   }, service)
   local bind = self.config.bind
@@ -208,7 +201,7 @@ function service.run(options)
   if self.dev_tokens and not is_loopback(bind) then
     fail(("auth.dev_tokens works on a loopback address only, not on %s"):format(bind))
   end
-  local ok, e = xpcall(start, function(e) return type(e) == "string" and debug.traceback(e) or e end, self)
+  local ok, e = xpcall(start, function(e) return type(e) == "string" and debug.traceback(e) or e end, self, options)
   if ok then return self end
   for _, server in ipairs(self.servers) do server:close(0) end
   if self.store then self.store:close() end
