@@ -42,6 +42,15 @@ local function store_url(config)
   return (url:gsub("DATA", function() return config.data end))
 end
 
+-- "info,store=debug"
+local function open_logs(config)
+  logs.configure { format = config["log.format"] or "auto", service = "srvthreds" }
+  for part in config["log.level"]:gmatch "[^,]+" do
+    local module, level = part:match "^([%w_]+)=(%a+)$"
+    logs.level(module, level or part)
+  end
+end
+
 local function open_store(self)
   local config = self.config
   local ok, e = runtime.mkdirs(config.data)
@@ -49,7 +58,6 @@ local function open_store(self)
   self.store, self.queue = stores.open {
     url = store_url(config), queue = config.queue, dedup_keep = config["dedup.keep"], inbox_keep = config["inbox.keep"],
   }
-  logs.level(nil, config["log.level"])
 end
 
 local function open_directory(self)
@@ -64,7 +72,7 @@ local function load_profile(self, asked, default)
   local last = bootstrap.loaded(self.store)
   local name = asked or last and last.name or default
   if not name then return end
-  self.profile = profiles.load(name, { folders = self.config.profiles, root = self.shipped })
+  self.profile = profiles.load(name, { folders = self.config.profiles, shipped = self.shipped })
   for _, warning in ipairs(self.profile.warnings) do log.warn("profile", { profile = name, err = warning }) end
   if asked or not last then
     local done = bootstrap.run(self.store, self.profile)
@@ -176,6 +184,7 @@ function service:stop(code)
 end
 
 local function start(self, options)
+  open_logs(self.config)
   open_store(self)
   load_profile(self, options.profile, options.default_profile)
   open_directory(self)
