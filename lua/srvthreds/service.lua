@@ -67,6 +67,17 @@ local function open_directory(self)
   self.auth.bearer = auth.bearer
 end
 
+-- Leaves an audit record and waits until it, and so everything before it, is on disk.
+local function record(self, what)
+  local durable = runtime.channel()
+  self.store:on_durable(function(list)
+    for _, item in ipairs(list) do item.fn() end
+  end)
+  what.who, what.at = "srvthreds", runtime.now()
+  self.store:audit(what, { fn = function() durable:put(true) end })
+  durable:take()
+end
+
 -- The profile that was asked for, else the one in the store, else the verb's default for an empty store.
 local function load_profile(self, asked, default)
   local last = bootstrap.loaded(self.store)
@@ -76,7 +87,10 @@ local function load_profile(self, asked, default)
   for _, warning in ipairs(self.profile.warnings) do log.warn("profile", { profile = name, err = warning }) end
   if asked or not last then
     local done = bootstrap.run(self.store, self.profile)
-    if done.done then log.info("bootstrapped", { profile = name, patterns = #done.patterns, participants = done.participants }) end
+    if done.done then
+      record(self, { what = "bootstrap", target = name })
+      log.info("bootstrapped", { profile = name, patterns = #done.patterns, participants = done.participants })
+    end
   end
 end
 
