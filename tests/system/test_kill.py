@@ -15,10 +15,13 @@ SEED = int(os.environ.get("SRVTHREDS_SEED", "1"))
 
 
 def settle(server):
-    """Until the queue is empty and no timer is under way."""
+    """Until the queue is empty, every event has its outcome, and no thred of the pattern Timed waits."""
     def idle():
         status, stats = server.admin("GET", "/api/stats")
-        return status == 200 and stats["queue"]["depth"] == 0 and stats["timers"]["overdue"] == 0
+        assert status == 200
+        counts = stats["store"]["counts"]
+        _, waiting = server.admin("GET", "/api/threds?pattern=timed&reaction=wait")
+        return counts["queue"] == 0 and counts["pending"] == 0 and not waiting["items"]
     until(idle, 30, "the queue to be empty")
 
 
@@ -48,8 +51,6 @@ def run(tmp_path, total, kills, pause):
         if not server.running():
             server.start()
         until(lambda: not any(s.is_alive() for s in senders), 120, "every event to be accepted")
-        settle(server)
-        time.sleep(0.4)  # the last spawned threds expire 300 ms after they began
         settle(server)
         for sender in senders:
             if sender.client is None or sender.client.close_code:
