@@ -66,7 +66,7 @@ static int failed(lua_State *L)
 	return 2;
 }
 
-/* Its coroutine is dropped as it is, the call with it. What it waits for is waited for, so that the task stays sound. */
+/* Its coroutine is dropped as it is, the call with it. What it waits for is waited for: the task stays sound. */
 static int killed(lua_State *L, struct script *s, struct call *call)
 {
 	lua_settop(L, CALL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The coroutine library for scripts. A coroutine may yield for three reasons: the script asked for it, its slice is over,
- * or it waits. The last two travel outward to the call and back without the script seeing them.
+ * The coroutine library for scripts. A coroutine may yield for three reasons: the script asked for it, its slice is
+ * over, or it waits. The last two travel outward to the call and back without the script seeing them.
  *
  * The outermost coroutine of a call is the script's main program: it can't be resumed, closed or yielded from.
  */

@@ -220,7 +220,7 @@ static const char *repeat_capture(struct match *m, const char *s, int digit)
 	return NULL;
 }
 
-/* %f: between a character that isn't in the set and one that is; `p` is behind the f. Returns the set's end, or NULL. */
+/* %f: between a character that isn't in the set and one that is; `p` is behind the f. The set's end, or NULL. */
 static const char *frontier(struct match *m, const char *s, const char *p)
 {
 	if (*p != '[')

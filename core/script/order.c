@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * pairs and next in a fixed order, so that a step gives the same result whenever it is run: integers ascending, strings
- * by bytes, other numbers, false, true. Keys of other kinds have no order that is the same in the next process: refused.
+ * by bytes, other numbers, false, true. Keys of other kinds have no order that is the same in the next process.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * running coroutine, which yields. No hook is set otherwise, so that scripts run at full speed. The timer stays armed
  * from one call to the next; a handler that finds a young slice waits for the rest of it.
  *
- * A script over its limits yields and is never resumed, so that nothing of it runs any more. Where it can't yield, every
- * instruction raises until it can.
+ * A script over its limits yields and is never resumed, so that nothing of it runs any more. Where it can't yield,
+ * every instruction raises until it can.
  */
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * os for scripts: time and date alone. The clock is the context's `now` and the time zone always UTC, so that a step gives
- * the same result wherever and whenever it is run; os.date("%H") and os.date("!%H") are the same.
+ * os for scripts: time and date alone. The clock is the context's `now` and the time zone always UTC, so that a step
+ * gives the same result wherever and whenever it is run; os.date("%H") and os.date("!%H") are the same.
  */
 #include <string.h>
 #include <time.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * script.trusted: a function that scripts may call and whose body is not metered: it is never interrupted, its memory is
- * not the script's. It may wait.
+ * script.trusted: a function that scripts may call and whose body is not metered: it is never interrupted, its memory
+ * is not the script's. It may wait.
  */
 #include "script/private.h"
 

@@ -1,4 +1,6 @@
 -- SPDX-License-Identifier: MIT
+-- luacheck: no max line length
+-- luacheck: read globals stock slice cpu_ms
 -- Scripts that never end by themselves: each must be ended by its limits, with kind and place, while others go on.
 local script = require "core.script"
 local runtime = require "core.runtime"

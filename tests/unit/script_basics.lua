@@ -1,4 +1,6 @@
 -- SPDX-License-Identifier: MIT
+-- luacheck: no max line length
+-- luacheck: read globals stock slice cpu_ms
 -- What script.call gives: results, errors, contexts, waiting, interleaving.
 local script = require "core.script"
 local runtime = require "core.runtime"

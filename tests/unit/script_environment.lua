@@ -1,4 +1,6 @@
 -- SPDX-License-Identifier: MIT
+-- luacheck: no max line length
+-- luacheck: read globals stock slice cpu_ms
 -- What scripts see is what docs/sandbox.md lists, no more and no less; and there is no way past it.
 local script = require "core.script"
 local json = require "core.json"

@@ -1,4 +1,6 @@
 -- SPDX-License-Identifier: MIT
+-- luacheck: no max line length
+-- luacheck: read globals stock slice cpu_ms
 -- The same scripts in a stock Lua and in the sandbox, where they are interrupted as often as the timer allows: no
 -- difference. Each gives one text; cases stand in script_semantics_cases.txt, divided by lines of four dashes.
 local script = require "core.script"

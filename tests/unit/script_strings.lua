@@ -1,4 +1,6 @@
 -- SPDX-License-Identifier: MIT
+-- luacheck: no max line length
+-- luacheck: read globals stock slice cpu_ms
 -- Our string, table and utf8 functions beside the stock ones, which trusted code still has: same results and messages,
 -- over a table of cases and over generated ones.
 local script = require "core.script"
