@@ -173,6 +173,33 @@ static void websockets(void **state)
 	close_fixture(&f);
 }
 
+static void clients(void **state)
+{
+	(void)state;
+	struct fixture f;
+	open_fixture(&f);
+	run(&f, "rt.spawn(client)");
+	turn_until_true(&f, "return finished ~= nil");
+	run(&f, "return finished");
+	assert_string_equal(lua_tostring(f.L, -1), "yes");
+	assert_string_equal(f.error, "");
+	close_fixture(&f);
+}
+
+/* Clients in the middle of things when the state goes. */
+static void clients_cut(void **state)
+{
+	(void)state;
+	struct fixture f;
+	open_fixture(&f);
+	run(&f, "rt.spawn(half_a_client) rt.spawn(half_a_request)");
+	turn_until_true(&f, "return half == true and holding == 1");
+	lua_close(f.L);
+	for (int i = 0; i < 1000; i++)
+		uv_run(runtime_loop(f.rt), UV_RUN_NOWAIT);
+	assert_int_equal(runtime_free(f.rt), 0);
+}
+
 /* The state goes while the server is open: its handles close all the same. */
 static void state_closed_first(void **state)
 {
@@ -198,6 +225,8 @@ int main(void)
 		cmocka_unit_test(errors),
 		cmocka_unit_test(websockets),
 		cmocka_unit_test(state_closed_first),
+		cmocka_unit_test(clients),
+		cmocka_unit_test(clients_cut),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

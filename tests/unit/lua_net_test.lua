@@ -18,6 +18,10 @@ routes["/wait"] = function(req)
   rt.sleep(20)
   req:respond(200, "waited")
 end
+routes["/never"] = function(req)
+  rt.channel():take()
+  req:respond(200)
+end
 routes["/quick"] = function(req) req:respond(200, "quick") end
 routes["/silent"] = function() end
 routes["/crash"] = function() error "oops" end
@@ -67,3 +71,61 @@ _G.server = net.listen {
     },
   },
 }
+
+local function fails(pattern, fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert(not ok, "it should have failed")
+  assert(tostring(err.message):find(pattern), err.message)
+end
+
+local function try_client()
+  local base = "127.0.0.1:" .. server.port
+  local answer = net.request { method = "POST", url = "http://" .. base .. "/echo%20me?a=1&b=2&c=3", body = "hi",
+    headers = { ["X-One"] = "first" } }
+  assert(answer.status == 201 and answer.headers["x-number"] == "12")
+  assert(answer.body == "POST|/echo me|1|2|3|hi|first|127.0.0.1|nil", answer.body)
+  assert(net.request { url = "http://localhost:" .. server.port .. "/quick" }.body == "quick")
+  assert(net.request { method = "HEAD", url = "http://" .. base .. "/quick" }.body == "")
+  assert(net.request { url = "http://" .. base .. "/refuse" }.status == 400)
+  fails("expected http://", net.request, { url = "ftp://x" })
+  fails("in time", net.request, { url = "http://" .. base .. "/never", timeout_ms = 50 })
+  fails("cannot connect", net.request, { url = "http://127.0.0.1:1/" })
+
+  local c = net.connect("ws://" .. base .. "/ws", { protocol = "srvthreds.v1", headers = { Authorization = "Bearer x" } })
+  assert(c:receive() == "hello 127.0.0.1 Bearer x")
+  local nothing, why = c:receive(20)
+  assert(nothing == nil and why == "timeout")
+  assert(c:send "one")
+  assert(c:receive(5000) == "1:one")
+  local big = ("x"):rep(100000)
+  for _ = 1, 3 do c:send(big) end
+  for i = 2, 4 do assert(c:receive() == i .. ":" .. big) end
+  c:send "bye"
+  assert(c:receive() == "bye bye")
+  nothing, why = c:receive()
+  assert(nothing == nil and why == "closed 4001", why)
+  assert(not c:send "x")
+  fails("refused the WebSocket", net.connect, "ws://" .. base .. "/nowhere")
+  fails("refused the WebSocket", net.connect, "ws://" .. base .. "/ws", { protocol = "other" })
+  fails("cannot connect", net.connect, "ws://127.0.0.1:1/")
+  local d = net.connect("ws://" .. base .. "/ws", { protocol = "srvthreds.v1" })
+  d:close()
+  local got
+  repeat got, why = d:receive() until not got
+  assert(why == "closed 1000", why)
+end
+
+function _G.client()
+  local ok, err = xpcall(try_client, function(e) return debug.traceback(tostring(type(e) == "table" and e.message or e)) end)
+  _G.finished = ok and "yes" or err
+end
+
+function _G.half_a_client()
+  local c = net.connect("ws://127.0.0.1:" .. server.port .. "/ws", { protocol = "srvthreds.v1" })
+  c:receive()
+  c:send "hold"
+  _G.half = true
+  c:receive()
+end
+
+function _G.half_a_request() net.request { url = "http://127.0.0.1:" .. server.port .. "/never" } end
