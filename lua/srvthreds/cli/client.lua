@@ -69,7 +69,7 @@ end
 ---@param call srvthreds.cli.Call
 ---@param method string
 ---@param path string
----@param options { query: table?, body: any, timeout_ms: integer? }?
+---@param options { query: table?, body: any, timeout_ms: integer?, headers: table?, text: boolean? }? text: the body as it is
 function client.admin(call, method, path, options)
   options = options or {}
   local net = require "core.net"
@@ -77,11 +77,13 @@ function client.admin(call, method, path, options)
   local token = token_of(call)
   local headers = { ["Content-Type"] = "application/json" }
   if token then headers.Authorization = "Bearer " .. token end
+  for name, value in pairs(options.headers or {}) do headers[name] = value end
   local ok, answer = pcall(net.request, { method = method, url = address .. path .. query_text(options.query),
     headers = headers, body = options.body and json.encode(options.body), timeout_ms = options.timeout_ms or TIMEOUT_MS })
   if not ok then error(client.unreachable(address, answer), 0) end
   local decoded, body = pcall(json.decode, answer.body)
   if answer.status >= 300 then error(refusal(answer.status, decoded and body, method .. " " .. path), 0) end
+  if options.text then return answer.body end
   if not decoded then
     problem.raise("failed", ("%s answered %s with something that is no JSON"):format(address, path),
       { hint = "is another program listening there?" })

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What verbs that list have in common: paging flags and the note that there is more.
+local json = require "core.json"
 local output = require "srvthreds.cli.output"
 
 local listing = {}
@@ -22,6 +23,22 @@ end
 
 function listing.more(after)
   if after ~= nil then output.say(("there are more: --after %s"):format(tostring(after))) end
+end
+
+---To whom an event went: people, else services, else what the pattern wrote.
+---@param row table of the admin API
+---@return string
+function listing.recipients(row)
+  for _, name in ipairs { "people", "services", "to" } do
+    local to = row[name]
+    if type(to) == "string" then return to end
+    if type(to) == "table" and #to > 0 then
+      local out = {}
+      for i, one in ipairs(to) do out[i] = type(one) == "string" and one or json.encode(one) end
+      return table.concat(out, ", ")
+    end
+  end
+  return ""
 end
 
 ---@type srvthreds.cli.Flag

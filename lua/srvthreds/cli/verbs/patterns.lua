@@ -3,6 +3,7 @@ local client = require "srvthreds.cli.client"
 local json = require "core.json"
 local listing = require "srvthreds.cli.listing"
 local output = require "srvthreds.cli.output"
+local values = require "srvthreds.config_values"
 
 local id_word = { name = "ID", help = "of the pattern, as `patterns list` shows it" }
 local keys = { "server", "engine.port", "data" }
@@ -49,7 +50,9 @@ local function print_pattern(pattern)
   if pattern.reactions and pattern.reactions[1] then
     output.line("\n" .. output.colour("bold", "Reactions"))
     output.list("table", { { "name" }, { "line", right = true }, { "shape" },
-      { "expiry", show = function(e) return type(e) == "table" and e.after or "" end } }, pattern.reactions)
+      { "expiry", show = function(e)
+        return type(e) == "table" and values.show({ type = "duration" }, e.after) or ""
+      end } }, pattern.reactions)
   end
   if type(pattern.versions) == "table" and pattern.versions[1] then
     output.line("\n" .. output.colour("bold", "Versions"))

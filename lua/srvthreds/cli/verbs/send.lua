@@ -2,6 +2,7 @@
 local client = require "srvthreds.cli.client"
 local event_words = require "srvthreds.cli.event_words"
 local json = require "core.json"
+local listing = require "srvthreds.cli.listing"
 local output = require "srvthreds.cli.output"
 local problem = require "srvthreds.cli.problem"
 local runtime = require "core.runtime"
@@ -73,11 +74,6 @@ local function deliver(call, event, wait)
   end
 end
 
-local function recipients(row)
-  local to = row.people or row.to or row.services
-  return type(to) == "table" and table.concat(json.copy(to), ", ") or tostring(to or "?")
-end
-
 local function came_of(answer, id)
   local step, lines
   for _, row in ipairs(answer.events or {}) do
@@ -85,7 +81,7 @@ local function came_of(answer, id)
       step, lines = row.step, {}
     elseif lines and row.direction == "out" and row.step == step and type(row.event) == "table" then
       local data = type(row.event.data) == "table" and row.event.data or {}
-      lines[#lines + 1] = ("→ %s: %s"):format(recipients(row), data.title or row.event.type)
+      lines[#lines + 1] = ("→ %s: %s"):format(listing.recipients(row), data.title or row.event.type)
     end
   end
   return lines or {}

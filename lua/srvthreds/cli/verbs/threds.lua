@@ -32,9 +32,8 @@ local function event_rows(events)
   for i, row in ipairs(events or {}) do
     local event = type(row.event) == "table" and row.event or {}
     local source = type(event.source) == "table" and event.source.id or ""
-    local to = row.people or row.to or row.services
     rows[i] = { at = row.at, way = row.direction == "out" and "→" or "←", type = event.type, id = row.id,
-      who = row.direction == "out" and (type(to) == "table" and table.concat(json.copy(to), ", ") or to) or source,
+      who = row.direction == "out" and listing.recipients(row) or source,
       outcome = row.outcome, title = title_of(event) }
   end
   return rows

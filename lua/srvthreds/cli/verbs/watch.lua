@@ -2,27 +2,29 @@
 local client = require "srvthreds.cli.client"
 local json = require "core.json"
 local output = require "srvthreds.cli.output"
-local problem = require "srvthreds.cli.problem"
 local runtime = require "core.runtime"
+
+-- The server holds a request for 15 s at most.
+local HOLD_MS, AGAIN_MS = 30000, 300
 
 local colours = { matched = "green", handled = "green", error = "red", not_matched = "dim", no_pattern = "yellow" }
 
-local function text(value)
+local function shown(value)
   return value ~= nil and value ~= json.null and output.plain(value) or ""
 end
 
 local function line_of(entry)
   local at = type(entry.at) == "number" and os.date("%H:%M:%S", entry.at // 1000 | 0) or ""
-  local outcome = text(entry.outcome)
+  local outcome = shown(entry.outcome)
   local out = { output.colour("dim", at), output.colour(colours[outcome] or "cyan", ("%-11s"):format(outcome)),
-    text(entry.type), "from " .. text(entry.source) }
+    shown(entry.type), "from " .. shown(entry.source) }
   if entry.pattern then
-    local move = text(entry.reaction)
-    if entry.to then move = ("%s → %s"):format(move, text(entry.to)) end
-    out[#out + 1] = ("%s: %s"):format(text(entry.pattern), move)
+    local move = shown(entry.reaction)
+    if entry.to then move = ("%s → %s"):format(move, shown(entry.to)) end
+    out[#out + 1] = ("%s: %s"):format(shown(entry.pattern), move)
   end
-  if entry.thred then out[#out + 1] = output.colour("dim", text(entry.thred)) end
-  if entry.error then out[#out + 1] = output.colour("red", text(entry.error)) end
+  if entry.thred then out[#out + 1] = output.colour("dim", shown(entry.thred)) end
+  if entry.error then out[#out + 1] = output.colour("red", shown(entry.error)) end
   return table.concat(out, "  ")
 end
 
@@ -37,48 +39,49 @@ local function print_entry(call, entry)
   output.line((call.flags.output or "table") == "table" and line_of(entry) or json.encode(entry))
 end
 
--- A frame carries entries in `steps`, or is one entry.
-local function print_frame(call, frame)
-  if frame.error and not frame.outcome then
-    local e = frame.error
-    problem.raise("no_token", type(e) == "table" and e.message or tostring(e))
-  elseif frame.steps then
-    for _, entry in ipairs(frame.steps) do print_entry(call, entry) end
-    if frame.dropped then output.say(("%d more were too many to show"):format(frame.dropped)) end
-  elseif frame.outcome then
-    print_entry(call, frame)
+local handlers = {}
+
+function handlers.step(call, data)
+  print_entry(call, data)
+end
+
+function handlers.dropped(_, data)
+  output.say(("%s more were too many to show"):format(data.dropped or "some"))
+end
+
+-- Server-Sent Events: blocks of `field: value` lines with an empty line behind each.
+local function print_events(call, text, last_id)
+  for block in (text .. "\n\n"):gmatch("(.-)\n\n") do
+    local fields = {}
+    for name, value in block:gmatch("([%a]+): ?([^\n]*)") do fields[name] = fields[name] or value end
+    last_id = fields.id or last_id
+    local handler = handlers[fields.event or "step"]
+    if handler and fields.data then handler(call, json.decode(fields.data)) end
   end
+  return last_id
 end
 
-local function follow(call, connection)
-  while true do
-    local bytes, reason = connection:receive()
-    if not bytes then return reason end
-    print_frame(call, json.decode(bytes))
-  end
-end
-
-local function connect(call)
-  local token = client.admin_token(call)
-  local headers = token and { Authorization = "Bearer " .. token } or {}
-  return client.websocket(call, "engine.port", "/api/live", { headers = headers, timeout_ms = 10000 })
-end
-
--- The system may be restarted while somebody watches: what ends is told, and it goes on by itself.
+-- The system may be restarted while somebody watches: that is told, and it goes on by itself.
 local function run(call)
   io.stdout:setvbuf("line")
-  local first = true
+  local query = { pattern = call.flags.pattern, thred = call.flags.thred }
+  local away, last_id = false, nil
+  client.admin(call, "GET", "/api/stats") -- who may not, or finds nobody, is told at once
+  output.say("watching; Ctrl-C ends it")
   while true do
-    local ok, connection = pcall(connect, call)
+    local ok, text = pcall(client.admin, call, "GET", "/api/live",
+      { query = query, text = true, headers = { ["Last-Event-ID"] = last_id }, timeout_ms = HOLD_MS })
     if ok then
-      output.say(first and "watching; Ctrl-C ends it" or "there again")
-      first = false
-      follow(call, connection)
-      output.say("the system went away; waiting for it")
-    elseif first then
-      error(client.unreachable(client.address(call, "http", "engine.port"), connection), 0)
+      if away then output.say("there again") end
+      away = false
+      last_id = print_events(call, text, last_id)
+    elseif text.name ~= "unreachable" then
+      error(text, 0)
+    else
+      if not away then output.say("the system went away; waiting for it") end
+      away = true
+      runtime.sleep(AGAIN_MS)
     end
-    runtime.sleep(500)
   end
 end
 
