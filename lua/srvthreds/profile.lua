@@ -57,7 +57,8 @@ end
 local function folders_of(options)
   local list = {}
   for i, folder in ipairs(options.folders or { "./run-profiles" }) do list[i] = folder end
-  if options.shipped then list[#list + 1] = options.shipped .. "/run-profiles" end
+  local own = options.shipped and options.shipped .. "/run-profiles"
+  if own and list[#list] ~= own then list[#list + 1] = own end
   return list
 end
 

@@ -34,7 +34,7 @@ local function request(method, path, body, headers)
   for k, v in query_text:gmatch "([^&=]+)=?([^&]*)" do query[k] = v end
   headers = headers or { authorization = "Bearer root" }
   return {
-    method = method, path = plain, query = query, body = body and json.encode(body) or "",
+    method = method, path = (plain:gsub("%%2F", "/")), url = path, query = query, body = body and json.encode(body) or "",
     header = function(_, name) return headers[name] end,
     respond = function(_, status, bytes, more)
       assert(not answer.status, "answered twice")
@@ -170,6 +170,7 @@ t.test("dead letters: list, show, retry, drop", with(function(w)
   t.eq(get(w, "/api/dead/" .. d.id).event.id, "b1")
   t.eq(get(w, "/api/events/b1").why, d.error.message)
   t.eq(get(w, "/api/dead?limit=1").after, d.id)
+  t.eq({ #get(w, "/api/dead?pattern=other").items, #get(w, "/api/dead?pattern=duo").items }, { 0, 2 })
   t.eq(get(w, "/api/dead?limit=1&after=" .. d.id).items[1].event.id, "b2")
   t.eq(call(w, "DELETE", "/api/dead/" .. d.id), 200)
   t.eq(call(w, "DELETE", "/api/dead/" .. d.id), 404)

@@ -118,9 +118,15 @@ local function run(admin, route, call)
   api.respond_error(call.req, STATUS[e.code] or 500, e.code, e.message)
 end
 
+-- The path as it was sent: an id may hold an escaped slash.
+local function sent_path(req)
+  local path = req.url and req.url:gsub("^%a+://[^/]*", ""):match "^[^?#]*"
+  return path or req.path
+end
+
 ---Answers a request of somebody who may.
 function api.dispatch(admin, routes, req, who)
-  local route, named, allowed = find(routes, req.method, req.path)
+  local route, named, allowed = find(routes, req.method, sent_path(req))
   if route then
     local call = named
     call.query, call.who, call.req = req.query or {}, who.id, req

@@ -16,13 +16,17 @@ local function item(row)
 end
 
 local function list(admin, call)
-  local page = admin.store:dead {
-    pattern = call.query.pattern, limit = api.number(call, "limit", 100, 1, 1000),
-    after = api.number(call, "after", nil, 0, math.maxinteger),
-  }
-  local items = {}
-  for i, row in ipairs(page.items) do items[i] = item(row) end
-  return api.page(items, page.after)
+  local limit, after = api.number(call, "limit", 100, 1, 1000), api.number(call, "after", nil, 0, math.maxinteger)
+  local pattern, items = call.query.pattern, {}
+  repeat
+    local page = admin.store:dead { limit = limit, after = after }
+    for _, row in ipairs(page.items) do
+      if #items == limit then return api.page(items, after) end
+      after = row.id
+      if not pattern or row.pattern == pattern then items[#items + 1] = item(row) end
+    end
+  until not page.after
+  return api.page(items, nil)
 end
 
 local function number_of(call)
