@@ -122,8 +122,7 @@ function bootstrap.run(store, profile, options)
   active.turn_off(store, off)
   if profile.setup and options.db then profile.setup(options.db) end
   local ids = json.array(found.ids)
-  store:meta(META, json.encode { name = profile.name, hash = profile.hash, at = runtime.now(), patterns = ids })
-  store:meta("profile.name", profile.given)
+  store:meta(META, json.encode { name = profile.given, hash = profile.hash, at = runtime.now(), patterns = ids })
   result.done = true
   return result
 end

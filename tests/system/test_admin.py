@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""The admin API of a running system: looking, acting, the live feed; who may not."""
+import http.client
+import json
+import threading
+
+import pytest
+
+from harness import LOOP, until
+
+import websockets
+
+
+@pytest.fixture
+def system(servers):
+    server = servers(profile="test")
+    patterns = server.folder / "patterns"
+    patterns.mkdir()
+    (patterns / "fails.lua").write_text("""local p = require "srvthreds.pattern"
+return p.pattern "Fails" {
+  p.reaction "one" { p.where { type = "fail" } { on_true = function() error "on purpose" end } },
+}""")
+    return server.start()
+
+
+def get(server, path):
+    status, body = server.admin("GET", path)
+    assert status == 200, body
+    return body
+
+
+def start_thred(client):
+    client.send({"type": "echo"})
+    return client.wait()["thredId"]
+
+
+@pytest.mark.parametrize("method, path", [
+    ("GET", "/api/threds"), ("GET", "/api/threds/x"), ("POST", "/api/threds/x/transition"), ("POST", "/api/threds/x/terminate"),
+    ("GET", "/api/patterns"), ("GET", "/api/patterns/echo"), ("POST", "/api/patterns/echo/disable"), ("GET", "/api/events/x"),
+    ("GET", "/api/dead"), ("POST", "/api/dead/1/retry"), ("DELETE", "/api/dead/1"), ("GET", "/api/stats"), ("GET", "/api/live"),
+])
+def test_only_administrators_may(system, method, path):
+    assert system.http(method, path, port="engine_port")[0] == 401
+    assert system.http(method, path, token="nonsense", port="engine_port")[0] == 401
+    status, body = system.http(method, path, token="p0", port="engine_port")
+    assert status == 403 and body["error"]["code"] == 4101
+
+
+def test_the_token_file_opens_it(system):
+    token = system.data / "admin.token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert system.http("GET", "/api/stats", token=token.read_text().strip(), port="engine_port")[0] == 200
+
+
+def test_threds_are_shown_moved_and_ended(system):
+    with system.connect("p0") as client:
+        id = start_thred(client)
+        assert [item["id"] for item in get(system, "/api/threds?pattern=echo&status=active")["items"]] == [id]
+        shown = get(system, f"/api/threds/{id}")
+        assert shown["locals"] == {"n": 1} and shown["reaction"] == "again" and shown["participants"] == ["p0"]
+        assert [e["direction"] for e in shown["events"]] == ["in", "out"]
+        assert [(l["outcome"], l["to"]) for l in shown["log"]] == [("matched", "again")]
+        status, body = system.admin("POST", f"/api/threds/{id}/transition", {"to": "agian"})
+        assert status == 400 and "did you mean again?" in body["error"]["message"]
+        assert system.admin("POST", f"/api/threds/{id}/transition", {"to": "begin"})[0] == 200
+        until(lambda: get(system, f"/api/threds/{id}")["reaction"] == "begin")
+        assert system.admin("POST", f"/api/threds/{id}/terminate")[0] == 200
+        until(lambda: get(system, f"/api/threds/{id}")["status"] == "terminated")
+        assert get(system, "/api/threds?status=terminated")["items"][0]["id"] == id
+    system.kill()
+    system.start()
+    assert get(system, f"/api/threds/{id}")["status"] == "terminated"
+
+
+def test_pages(system):
+    with system.connect("p0") as client:
+        ids = [start_thred(client) for _ in range(7)]
+    seen, after = [], ""
+    while after is not None:
+        page = get(system, f"/api/threds?limit=3{after}")
+        seen += [item["id"] for item in page["items"]]
+        after = f"&after={page['after']}" if page.get("after") else None
+    assert seen == ids
+
+
+def test_events_and_dead_letters(system):
+    with system.connect("p0") as client:
+        lost = client.send({"type": "nobody.wants.this"})
+        odd = client.send({"id": "an odd/id", "type": "echo"})
+        bad = client.send({"type": "fail"})
+        until(lambda: get(system, "/api/dead")["items"])
+        client.wait(lambda e: e.get("re") == bad)
+    assert get(system, f"/api/events/{lost}")["why"] == "no pattern's first reaction matches it"
+    until(lambda: get(system, "/api/events/an%20odd%2Fid").get("outcome") == "matched")
+    assert odd == "an odd/id"
+    dead = get(system, "/api/dead")["items"][0]
+    assert dead["event"]["id"] == bad and dead["pattern"] == "fails" and "on purpose" in dead["error"]["message"]
+    assert "fails.lua:3" in dead["error"]["message"]
+    (system.folder / "patterns" / "fails.lua").write_text("""local p = require "srvthreds.pattern"
+return p.pattern "Fails" {
+  p.reaction "one" { p.where { type = "fail" } { on_true = function(event, thred) thred.ok = true end } },
+  p.reaction "two" { p.where { type = "end" } {} },
+}""")
+    system.wait_log(lambda l: l["msg"] == "pattern reloaded")
+    assert system.admin("POST", f"/api/dead/{dead['id']}/retry")[0] == 200
+    until(lambda: get(system, "/api/threds?pattern=fails")["items"])
+    assert get(system, "/api/dead")["items"] == []
+
+
+def test_stats(system):
+    with system.connect("p0") as client:
+        start_thred(client)
+        stats = get(system, "/api/stats")
+    assert stats["processed"]["outcomes"]["matched"] >= 1 and stats["store"]["counts"]["active"] == 1
+    assert stats["memory"]["rss_bytes"] > 1 << 20 and "p0" in stats["sessions"]
+
+
+def test_live_feed_over_websocket(system):
+    frames = []
+
+    async def follow():
+        address = f"ws://127.0.0.1:{system.ready['engine_port']}/api/live"
+        async with websockets.connect(address, compression=None) as socket:
+            await socket.send(json.dumps({"token": "admin"}))
+            async for text in socket:
+                frames.append(json.loads(text))
+
+    task = LOOP.loop.create_task
+    box = []
+    LOOP.loop.call_soon_threadsafe(lambda: box.append(task(follow())))
+    until(lambda: any("hello" in frame for frame in frames))
+    with system.connect("p0") as client:
+        id = start_thred(client)
+    steps = until(lambda: [s for frame in frames for s in frame.get("steps", []) if s.get("thred") == id])
+    assert steps[0]["pattern"] == "echo" and (steps[0]["reaction"], steps[0]["to"]) == ("begin", "again")
+    assert "data" not in json.dumps(steps), "no payloads"
+    assert get(system, "/api/stats")["watchers"] == 1
+    LOOP.loop.call_soon_threadsafe(box[0].cancel)
+    until(lambda: get(system, "/api/stats")["watchers"] == 0, what="the feed to stop when its watcher goes")
+
+
+def test_live_feed_over_server_sent_events(system):
+    def poll(last=None):
+        connection = http.client.HTTPConnection("127.0.0.1", system.ready["engine_port"], timeout=20)
+        headers = {"Authorization": "Bearer admin", **({"Last-Event-ID": last} if last else {})}
+        connection.request("GET", "/api/live", headers=headers)
+        answer = connection.getresponse()
+        assert answer.getheader("Content-Type") == "text/event-stream"
+        text = answer.read().decode()
+        connection.close()
+        return text
+
+    texts = []
+    reader = threading.Thread(target=lambda: texts.append(poll()))
+    reader.start()
+    until(lambda: get(system, "/api/stats")["watchers"] == 1)
+    with system.connect("p0") as client:
+        first = start_thred(client)
+        reader.join(20)
+        assert first in texts[0]
+        last = texts[0].split("id: ")[-1].split("\n")[0]
+        second = start_thred(client)
+        text = poll(last)
+        assert second in text and first not in text
+
+
+def test_command_line(system):
+    with system.connect("p0") as client:
+        id = start_thred(client)
+        client.send({"type": "fail"})
+        until(lambda: get(system, "/api/dead")["items"])
+
+        def items(*words):
+            done = system.run(*words, "-o", "json")
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout)
+
+        assert [thred["id"] for thred in items("threds", "list")] == [id]
+        assert items("threds", "show", id)["reaction"] == "again"
+        assert {pattern["id"] for pattern in items("patterns", "list")} == {"echo", "fails"}
+        assert items("patterns", "show", "echo")["versions"][0]["threds"] == 1
+        dead = items("dead", "list")[0]["id"]
+        assert system.run("dead", "drop", str(dead), "--yes").returncode == 0
+        assert system.run("dead", "show", str(dead)).returncode != 0
+        assert system.run("patterns", "disable", "echo", "--yes").returncode == 0
+        event = client.send({"type": "echo"})
+        until(lambda: get(system, f"/api/events/{event}").get("outcome") == "no_pattern")
+        assert system.run("patterns", "enable", "echo").returncode == 0
+        assert start_thred(client) != id
+        assert system.run("threds", "terminate", id, "--yes").returncode == 0
+        until(lambda: get(system, f"/api/threds/{id}")["status"] == "terminated")
+
+
+def test_metrics_and_health(system):
+    status, text = system.http("GET", "/metrics", port="engine_port")
+    assert status == 200 and "srvthreds_events_processed_total" in text
+    for path in ("/health/live", "/health/ready"):
+        assert system.http("GET", path, port="engine_port")[1]["status"] == "ok"
+    assert system.http("GET", "/health/ready?verbose", port="engine_port")[1]["checks"][0]["ok"] is True
