@@ -15,6 +15,7 @@ local bootstrap = require "srvthreds.bootstrap"
 local codes = require "srvthreds.engine.codes"
 local directory = require "srvthreds.directory"
 local engine = require "srvthreds.engine"
+local gauges = require "srvthreds.gauges"
 local health = require "srvthreds.health"
 local live = require "srvthreds.live"
 local patterns = require "srvthreds.engine.patterns"
@@ -83,7 +84,9 @@ local function load_profile(self, asked, default)
   local last = bootstrap.loaded(self.store)
   local name = asked or last and last.name or default
   if not name then return end
-  self.profile = profiles.load(name, { folders = self.config.profiles, shipped = self.shipped })
+  self.profile = profiles.load(name, {
+    folders = self.config.profiles, shipped = self.shipped, agents = self.config.agents,
+  })
   for _, warning in ipairs(self.profile.warnings) do log.warn("profile", { profile = name, err = warning }) end
   if asked or not last then
     local done = bootstrap.run(self.store, self.profile)
@@ -153,10 +156,13 @@ local function listen(self)
     directory = self.directory, version = version.string }
   self.health = health.new { service = "srvthreds", version = version.string }
   self.health:check("store", function() return self.store:ready() end)
+  self.health:collect(gauges.collector {
+    store = self.store, queue = self.queue, directory = self.directory, patterns = self.patterns,
+  })
   local function on_health(req) return self.health:handle(req) end
   local function on_admin(req) return api:handle(req) end
   local function on_session(req) return session_http.handle(sessions, req) end
-  local websockets = { ["/ws"] = session_ws.handlers(sessions) }
+  local websockets = { ["/ws"] = session_ws.handlers(sessions), ["/api/live"] = api:websocket() }
   local function open(port, what, ...)
     local server = net.listen {
       host = config.bind, port = port, on_request = handler(self, ...), websockets = websockets,

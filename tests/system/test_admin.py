@@ -164,36 +164,19 @@ def test_live_feed_over_server_sent_events(system):
         assert second in text and first not in text
 
 
-def test_command_line(system):
-    with system.connect("p0") as client:
-        id = start_thred(client)
-        client.send({"type": "fail"})
-        until(lambda: get(system, "/api/dead")["items"])
-
-        def items(*words):
-            done = system.run(*words, "-o", "json")
-            assert done.returncode == 0, done.stderr
-            return json.loads(done.stdout)
-
-        assert [thred["id"] for thred in items("threds", "list")] == [id]
-        assert items("threds", "show", id)["reaction"] == "again"
-        assert {pattern["id"] for pattern in items("patterns", "list")} == {"echo", "fails"}
-        assert items("patterns", "show", "echo")["versions"][0]["threds"] == 1
-        dead = items("dead", "list")[0]["id"]
-        assert system.run("dead", "drop", str(dead), "--yes").returncode == 0
-        assert system.run("dead", "show", str(dead)).returncode != 0
-        assert system.run("patterns", "disable", "echo", "--yes").returncode == 0
-        event = client.send({"type": "echo"})
-        until(lambda: get(system, f"/api/events/{event}").get("outcome") == "no_pattern")
-        assert system.run("patterns", "enable", "echo").returncode == 0
-        assert start_thred(client) != id
-        assert system.run("threds", "terminate", id, "--yes").returncode == 0
-        until(lambda: get(system, f"/api/threds/{id}")["status"] == "terminated")
-
-
 def test_metrics_and_health(system):
-    status, text = system.http("GET", "/metrics", port="engine_port")
-    assert status == 200 and "srvthreds_events_processed_total" in text
+    with system.connect("p0") as client:
+        thred = start_thred(client)
+        start_thred(client)
+        status, text = system.http("GET", "/metrics", port="engine_port")
+        assert status == 200
+        for line in ('srvthreds_events_processed_total{outcome="matched"} 2', "srvthreds_dead_letters 0", "srvthreds_sessions 1",
+                     'srvthreds_threds{pattern="echo",reaction="again"} 2', 'srvthreds_pattern_info{pattern="fails",version="'):
+            assert line in text
+        client.send({"type": "stop", "thredId": thred})
+        until(lambda: get(system, f"/api/threds/{thred}")["status"] == "terminated")
+        text = system.http("GET", "/metrics", port="engine_port")[1]
+        assert 'srvthreds_threds{pattern="echo",reaction="again"} 1' in text
     for path in ("/health/live", "/health/ready"):
         assert system.http("GET", path, port="engine_port")[1]["status"] == "ok"
     assert system.http("GET", "/health/ready?verbose", port="engine_port")[1]["checks"][0]["ok"] is True
