@@ -164,6 +164,33 @@ def test_live_feed_over_server_sent_events(system):
         assert second in text and first not in text
 
 
+def test_command_line(system):
+    with system.connect("p0") as client:
+        id = start_thred(client)
+        client.send({"type": "fail"})
+        until(lambda: get(system, "/api/dead")["items"])
+
+        def items(*words):
+            done = system.run(*words, "-o", "json")
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout)
+
+        assert [thred["id"] for thred in items("threds", "list")] == [id]
+        assert items("threds", "show", id)["reaction"] == "again"
+        assert {pattern["id"] for pattern in items("patterns", "list")} == {"echo", "fails"}
+        assert items("patterns", "show", "echo")["versions"][0]["threds"] == 1
+        dead = items("dead", "list")[0]["id"]
+        assert system.run("dead", "drop", str(dead), "--yes").returncode == 0
+        assert system.run("dead", "show", str(dead)).returncode != 0
+        assert system.run("patterns", "disable", "echo", "--yes").returncode == 0
+        event = client.send({"type": "echo"})
+        until(lambda: get(system, f"/api/events/{event}").get("outcome") == "no_pattern")
+        assert system.run("patterns", "enable", "echo", "--yes").returncode == 0
+        assert start_thred(client) != id
+        assert system.run("threds", "terminate", id, "--yes").returncode == 0
+        until(lambda: get(system, f"/api/threds/{id}")["status"] == "terminated")
+
+
 def test_metrics_and_health(system):
     with system.connect("p0") as client:
         thred = start_thred(client)

@@ -85,6 +85,9 @@ def test_a_bad_file_changes_nothing_and_is_explained(live):
     assert version_of(live, "a") == good
     with live.connect("p0") as client:
         assert ask(client, "a") == "one"
+    shown = live.run("patterns", "list")
+    assert shown.returncode == 0, shown.stderr
+    assert "max_instances" in shown.stdout
     problem = live.admin("GET", "/api/patterns")[1]["problems"][0]
     assert problem["file"].endswith("a.lua") and "max_instances" in problem["text"]
     takes_over(live, "a", lambda: replace(file, pattern("A", "a", "three")))
