@@ -197,7 +197,8 @@ return {
     { "printf 'yes\\nyes\\n' | srvthreds join participant0 --until 'Robot Video Stream'", "by a script" },
   },
   about = [[
-You are a participant: what is sent to you appears here, and you answer by words or numbers. When the server goes away
-it connects again by itself and goes on where it was. From a pipe, each line answers the next question; at the end of
-the input it leaves when everything was accepted; an empty input only listens. -o jsonl shows events as JSON, one a line.]],
+You are a participant: what is sent to you appears here, and you answer by words or numbers. When the server
+goes away it connects again by itself and goes on where it was. From a pipe, each line answers the next
+question; at the end of the input it leaves when everything was accepted; an empty input only listens. -o jsonl
+shows events as JSON, one a line.]],
 }
