@@ -31,13 +31,14 @@ def get(server, path):
 
 def start_thred(client):
     client.send({"type": "echo"})
-    return client.wait()["thredId"]
+    return client.wait_title("echo 1")["thredId"]
 
 
 @pytest.mark.parametrize("method, path", [
-    ("GET", "/api/threds"), ("GET", "/api/threds/x"), ("POST", "/api/threds/x/transition"), ("POST", "/api/threds/x/terminate"),
-    ("GET", "/api/patterns"), ("GET", "/api/patterns/echo"), ("POST", "/api/patterns/echo/disable"), ("GET", "/api/events/x"),
-    ("GET", "/api/dead"), ("POST", "/api/dead/1/retry"), ("DELETE", "/api/dead/1"), ("GET", "/api/stats"), ("GET", "/api/live"),
+    ("GET", "/api/threds"), ("GET", "/api/threds/x"), ("POST", "/api/threds/x/transition"),
+    ("POST", "/api/threds/x/terminate"), ("GET", "/api/patterns"), ("GET", "/api/patterns/echo"),
+    ("POST", "/api/patterns/echo/disable"), ("GET", "/api/events/x"), ("GET", "/api/dead"),
+    ("POST", "/api/dead/1/retry"), ("DELETE", "/api/dead/1"), ("GET", "/api/stats"), ("GET", "/api/live"),
 ])
 def test_only_administrators_may(system, method, path):
     assert system.http(method, path, port="engine_port")[0] == 401
@@ -197,8 +198,9 @@ def test_metrics_and_health(system):
         start_thred(client)
         status, text = system.http("GET", "/metrics", port="engine_port")
         assert status == 200
-        for line in ('srvthreds_events_processed_total{outcome="matched"} 2', "srvthreds_dead_letters 0", "srvthreds_sessions 1",
-                     'srvthreds_threds{pattern="echo",reaction="again"} 2', 'srvthreds_pattern_info{pattern="fails",version="'):
+        for line in ('srvthreds_events_processed_total{outcome="matched"} 2', "srvthreds_dead_letters 0",
+                     "srvthreds_sessions 1", 'srvthreds_threds{pattern="echo",reaction="again"} 2',
+                     'srvthreds_pattern_info{pattern="fails",version="'):
             assert line in text
         client.send({"type": "stop", "thredId": thred})
         until(lambda: get(system, f"/api/threds/{thred}")["status"] == "terminated")

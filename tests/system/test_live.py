@@ -67,7 +67,7 @@ def test_a_saved_file_changes_the_running_system(live):
     with live.connect("p0") as client:
         first = takes_over(live, "a", lambda: replace(file, pattern("A", "a", "one")))
         assert ask(client, "a") == "one"
-        thred = client.events[-1]["threadId"] if "threadId" in client.events[-1] else client.events[-1]["thredId"]
+        thred = client.events[-1]["thredId"]
         second = takes_over(live, "a", lambda: replace(file, pattern("A", "a", "two")))
         assert ask(client, "a") == "two"
         client.send({"type": "a.next", "thredId": thred})
@@ -135,7 +135,10 @@ def test_ten_files_at_once(live):
         began = time.monotonic()
         before = versions(live)
         save(title)
-        until(lambda: len([v for id, v in versions(live).items() if id.startswith("p") and before.get(id) != v]) == 10, 5)
+        def changed():
+            return [id for id, version in versions(live).items() if id.startswith("p") and before.get(id) != version]
+
+        until(lambda: len(changed()) == 10, 5)
         assert time.monotonic() - began < SECOND
         with live.connect("p0") as client:
             assert [ask(client, f"t{n}") for n in range(10)] == [f"{title} {n}" for n in range(10)]
@@ -143,7 +146,8 @@ def test_ten_files_at_once(live):
 
 def test_modules_in_a_lib_folder_made_later(live):
     lib = live.patterns / "lib"
-    text = 'local words = require "lib.words"\n' + pattern("A", "a", "x").replace('title = "x"', "title = words.title", 1)
+    text = pattern("A", "a", "x").replace('title = "x"', "title = words.title", 1)
+    text = 'local words = require "lib.words"\n' + text
     replace(live.patterns / "a.lua", text)
     live.wait_log(lambda l: "lib.words" in l["msg"])
     lib.mkdir()
@@ -209,12 +213,14 @@ def test_an_agent_file_is_reloaded(servers):
     profile = server.folder / "run-profiles" / "mine"
     (profile / "agents").mkdir(parents=True)
     (profile / "profile.lua").write_text(
-        'return { participants = { admin = { roles = { "admin" } }, ann = {} }, agents = { oracle = { id = "oracle1" } } }')
+        'return { participants = { admin = { roles = { "admin" } }, ann = {} },'
+        ' agents = { oracle = { id = "oracle1" } } }')
     file = profile / "agents" / "oracle.lua"
 
     def oracle(word):
         return f"""local agent = require "srvthreds.agent"
-return agent.agent "org.oracle" {{ address = "oracle", tasks = {{ ask = function() return {{ word = "{word}" }} end }} }}"""
+return agent.agent "org.oracle" {{ address = "oracle",
+  tasks = {{ ask = function() return {{ word = "{word}" }} end }} }}"""
 
     (profile / "patterns").mkdir()
     (profile / "patterns" / "ask.lua").write_text("""local p = require "srvthreds.pattern"
