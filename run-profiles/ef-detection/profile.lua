@@ -10,7 +10,7 @@ return {
   },
   groups = { group0 = { "participant0", "participant1" } },
   agents = {
-    robot = { id = "org.wt.robot1" },
+    robot = { id = "robot0" },
     sensor = { id = "sensor_agent0" },
   },
 }
