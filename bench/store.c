@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The store without Lua: durable steps/s (481 B in, 450 B out, 10 k threds at random, 150 k old events) against the same rows
+ * written bare with prepared statements, each in its own process's turn and the same minute.
+ *   bench_store [FOLDER [SECONDS]]
+ */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "queue/queue.h"
+
+enum { SOURCES = 256, THREDS = 10000, OLD = 150000, IN = 481, OUT = 450, STATE = 400, REC = 120, SAMPLES = 200000 };
+
+static uint64_t seed = 88172645463325252u;
+
+static uint64_t rnd(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+static double now(void)
+{
+	return (double)uv_hrtime() / 1e9;
+}
+
+static char filler[1024];
+static struct span text(const char *s)
+{
+	return (struct span){s, strlen(s)};
+}
+
+/* Bare ------------------------------------------------------------------------------------------------------------- */
+
+struct bare {
+	sqlite3 *db;
+	sqlite3_stmt *event, *inbox, *thred;
+	int64_t n, k[SOURCES];
+};
+
+static void run(sqlite3_stmt *st)
+{
+	if (sqlite3_step(st) != SQLITE_DONE)
+		abort();
+	sqlite3_reset(st);
+}
+
+static void sql(sqlite3 *db, const char *q)
+{
+	char *error = NULL;
+	if (sqlite3_exec(db, q, NULL, NULL, &error) != SQLITE_OK) {
+		fprintf(stderr, "%s: %s\n", q, error);
+		exit(1);
+	}
+}
+
+static void bare_event(struct bare *b, int64_t hash, int source, int64_t thred, int outcome, int rec, int body)
+{
+	sqlite3_stmt *st = b->event;
+	sqlite3_bind_int64(st, 1, ++b->n);
+	sqlite3_bind_int64(st, 2, hash);
+	sqlite3_bind_int(st, 3, source);
+	sqlite3_bind_int64(st, 4, thred);
+	sqlite3_bind_int64(st, 5, 1790000000000 + b->n);
+	if (outcome)
+		sqlite3_bind_int(st, 6, outcome);
+	else
+		sqlite3_bind_null(st, 6);
+	sqlite3_bind_int(st, 7, 5);
+	sqlite3_bind_int64(st, 8, b->n > 2 ? b->n - 2 : 0);
+	if (source)
+		sqlite3_bind_int64(st, 10, (int64_t)rnd());
+	else
+		sqlite3_bind_null(st, 10);
+	sqlite3_bind_blob(st, 11, filler, rec, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 12, filler, body, SQLITE_STATIC);
+	run(st);
+}
+
+static void bare_step(struct bare *b)
+{
+	int who = (int)(rnd() % SOURCES);
+	int64_t thred = (int64_t)(rnd() % THREDS) + 1;
+	bare_event(b, (int64_t)rnd(), who + 1, thred, 1, REC, IN);
+	bare_event(b, (int64_t)rnd(), 0, thred, 0, REC, OUT);
+	sqlite3_bind_int(b->inbox, 1, who + 1);
+	sqlite3_bind_int64(b->inbox, 2, ++b->k[who]);
+	sqlite3_bind_int64(b->inbox, 3, b->n);
+	run(b->inbox);
+	sqlite3_bind_int64(b->thred, 1, b->n);
+	sqlite3_bind_int64(b->thred, 2, b->n);
+	sqlite3_bind_blob(b->thred, 3, filler, STATE, SQLITE_STATIC);
+	sqlite3_bind_int64(b->thred, 4, thred);
+	run(b->thred);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? -1 : x > y;
+}
+
+static double bare_run(struct bare *b, int batch, double seconds, double *p50)
+{
+	static double took[SAMPLES];
+	size_t commits = 0;
+	long steps = 0;
+	double t0 = now();
+	while (now() - t0 < seconds && commits < SAMPLES) {
+		double t = now();
+		sql(b->db, "begin");
+		for (int i = 0; i < batch; i++, steps++)
+			bare_step(b);
+		sql(b->db, "commit");
+		took[commits++] = now() - t;
+	}
+	double elapsed = now() - t0;
+	qsort(took, commits, sizeof *took, by_value);
+	*p50 = took[commits / 2] * 1e3;
+	return (double)steps / elapsed;
+}
+
+/* The file that the store itself made and filled, so that both write the same tables. */
+static void bare_open(struct bare *b, const char *path)
+{
+	sqlite3_open(path, &b->db);
+	sql(b->db, "pragma journal_mode=wal;pragma synchronous=full;pragma cache_size=-65536;pragma wal_autocheckpoint=4000");
+	sqlite3_prepare_v2(b->db, "insert into event values(?,?,?,?,?,?,?,?,?,?,?,?)", -1, &b->event, NULL);
+	sqlite3_prepare_v2(b->db, "insert into inbox values(?,?,?)", -1, &b->inbox, NULL);
+	sqlite3_prepare_v2(b->db, "update thred set step=?,last=?,state=? where n=?", -1, &b->thred, NULL);
+	sqlite3_stmt *st;
+	sqlite3_prepare_v2(b->db, "select max(n) from event", -1, &st, NULL);
+	sqlite3_step(st);
+	b->n = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_prepare_v2(b->db, "select who,max(k) from inbox group by who", -1, &st, NULL);
+	while (sqlite3_step(st) == SQLITE_ROW)
+		if (sqlite3_column_int(st, 0) <= SOURCES)
+			b->k[sqlite3_column_int(st, 0) - 1] = sqlite3_column_int64(st, 1);
+	sqlite3_finalize(st);
+}
+
+static void bare_close(struct bare *b)
+{
+	sqlite3_finalize(b->event);
+	sqlite3_finalize(b->inbox);
+	sqlite3_finalize(b->thred);
+	sqlite3_close(b->db);
+}
+
+/* Through the store ------------------------------------------------------------------------------------------------ */
+
+struct bench {
+	struct runtime *rt;
+	struct store *store;
+	struct queue *queue;
+	long sent, done, batches;
+	int width;
+	bool filling, stop;
+	struct { int64_t ticket; int source; double begun; } under_way[4096];
+	size_t head, len;
+	double took[SAMPLES];
+	size_t samples;
+};
+
+static void fail(const struct error *e)
+{
+	fprintf(stderr, "%s: %s\n", e->message, e->cause);
+	exit(1);
+}
+
+static void accepted(void *arg, const struct accepted *r, const struct error *e)
+{
+	struct bench *b = arg;
+	if (e)
+		fail(e);
+	size_t i = (b->head + b->len++) % 4096;
+	b->under_way[i].ticket = r->ticket;
+	b->under_way[i].source = (int)(rnd() % SOURCES);
+	b->under_way[i].begun = now();
+}
+
+static void send_one(struct bench *b, int source)
+{
+	char id[40], name[16], body[IN + 1];
+	int id_len = snprintf(id, sizeof id, "bench-%016lx-%012ld", (unsigned long)rnd(), b->sent++);
+	int name_len = snprintf(name, sizeof name, "source%d", source);
+	int head = snprintf(body, sizeof body, "{\"id\":\"%s\",\"pad\":\"", id);
+	memset(body + head, 'x', (size_t)(IN - head));
+	body[IN - 2] = '"';
+	body[IN - 1] = '}';
+	struct accept a = {.source = {name, (size_t)name_len}, .id = {id, (size_t)id_len}, .body = {body, IN}, .at = runtime_now(b->rt)};
+	memcpy(a.content, body + 10, 16);
+	struct accepted r;
+	struct error e;
+	int rc = queue_accept(b->queue, &a, &r, accepted, b, &e);
+	if (rc < 0)
+		fail(&e);
+	if (rc == STORE_DONE)
+		accepted(b, &r, NULL);
+}
+
+struct job {
+	struct bench *b;
+	int64_t delivery;
+	char source[16];
+};
+
+static void begun(void *arg, const struct begun *x, const struct error *e)
+{
+	struct job *j = arg;
+	char id[40], body[OUT + 1];
+	if (e)
+		fail(e);
+	int id_len = snprintf(id, sizeof id, "%016lx%016lx", (unsigned long)rnd(), (unsigned long)j->delivery);
+	int head = snprintf(body, sizeof body, "{\"id\":\"%s\",\"pad\":\"", id);
+	memset(body + head, 'y', (size_t)(OUT - head));
+	body[OUT - 2] = '"';
+	body[OUT - 1] = '}';
+	struct span inbox = text(j->source);
+	struct store_event out = {.id = {id, (size_t)id_len}, .body = {body, OUT}, .rec = {filler, REC}, .inbox = &inbox, .inboxes = 1};
+	struct store_changes c = {.delivery = j->delivery, .outcome = OUTCOME_MATCHED, .rec = {filler, REC},
+				  .state = {filler, STATE}, .events = &out, .event_count = 1};
+	struct error why;
+	if (store_commit(x->step, &c, &why) < 0)
+		fail(&why);
+	free(j);
+}
+
+static void deliver(void *arg, const struct delivery *d)
+{
+	struct bench *b = arg;
+	struct job *j = malloc(sizeof *j);
+	char thred[40];
+	j->b = b;
+	j->delivery = d->n;
+	snprintf(j->source, sizeof j->source, "%.*s", (int)d->source.len, d->source.data);
+	int len = snprintf(thred, sizeof thred, "%032d", (int)(rnd() % THREDS));
+	struct begun x;
+	struct error e;
+	int rc = store_begin(b->store, (struct span){thred, (size_t)len}, &x, begun, j, &e);
+	if (rc < 0)
+		fail(&e);
+	if (rc == STORE_DONE)
+		begun(j, &x, NULL);
+}
+
+static void durable(void *arg, int64_t ticket)
+{
+	struct bench *b = arg;
+	b->batches++;
+	double t = now();
+	while (b->len && b->under_way[b->head].ticket <= ticket) {
+		int source = b->under_way[b->head].source;
+		if (b->samples < SAMPLES)
+			b->took[b->samples++] = t - b->under_way[b->head].begun;
+		b->head = (b->head + 1) % 4096;
+		b->len--;
+		b->done++;
+		if (!b->stop)
+			send_one(b, source);
+	}
+}
+
+static void turn(struct bench *b)
+{
+	uv_run(runtime_loop(b->rt), UV_RUN_ONCE);
+}
+
+static void threds(struct bench *b)
+{
+	int64_t ticket = 0;
+	for (int i = 0; i < THREDS; i++) {
+		char id[40];
+		int len = snprintf(id, sizeof id, "%032d", i);
+		struct reservation r = {text("bench"), 0, 0, 1};
+		struct begun x = {NULL, 0};
+		struct error e;
+		while (store_begin_new(b->store, (struct span){id, (size_t)len}, &r, &x, NULL, NULL, &e) != STORE_DONE)
+			abort();
+		struct store_changes c = {.outcome = OUTCOME_NONE, .state = {filler, STATE}, .version = text("v"), .reaction = text("r")};
+		if ((ticket = store_commit(x.step, &c, &e)) < 0)
+			fail(&e);
+		if (i % 500 == 0)
+			uv_run(runtime_loop(b->rt), UV_RUN_NOWAIT);
+	}
+	while (store_durable(b->store) < ticket)
+		turn(b);
+}
+
+static void load(struct bench *b, int width, long total, double seconds)
+{
+	b->stop = false;
+	b->done = b->batches = 0;
+	b->samples = 0;
+	double t0 = now();
+	for (int i = 0; i < width; i++)
+		send_one(b, i % SOURCES);
+	while (total ? b->done < total : now() - t0 < seconds)
+		turn(b);
+	b->stop = true;
+	while (b->len)
+		turn(b);
+}
+
+static void report(const char *what, double rate, const char *unit, const char *notes)
+{
+	printf("{\"what\":\"%s\",\"samples\":[%.3f],\"unit\":\"%s\",\"notes\":\"%s\"}\n", what, rate, unit, notes);
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench b;
+	struct error e;
+	char folder[256], url[400], path[300], notes[200];
+	double seconds = argc > 2 ? atof(argv[2]) : 3, p50;
+	snprintf(folder, sizeof folder, "%s/bench-store-XXXXXX", argc > 1 ? argv[1] : ".");
+	if (!mkdtemp(folder))
+		return 1;
+	snprintf(path, sizeof path, "%s/s.db", folder);
+	snprintf(url, sizeof url, "sqlite:%s", path);
+	memset(filler, 'z', sizeof filler);
+	struct runtime_options ro = {0};
+	b.rt = runtime_new(&ro, &e);
+	b.store = store_open(b.rt, url, NULL, &e);
+	if (!b.store)
+		fail(&e);
+	b.queue = store_queue(b.store);
+	store_listen(b.store, &(struct store_listener){&b, durable, NULL, NULL});
+	queue_consume(b.queue, text("engine"), &(struct consumer){&b, deliver, 0});
+	for (int i = 0; i < 50; i++) /* the filters are built meanwhile */
+		uv_run(runtime_loop(b.rt), UV_RUN_NOWAIT), usleep(2000);
+	threds(&b);
+	load(&b, 1024, OLD, 0);
+	load(&b, SOURCES, 0, 1);
+	double t0 = now();
+	load(&b, SOURCES, 0, seconds);
+	double rate = (double)b.done / (now() - t0), batch = (double)b.done / (double)b.batches;
+	snprintf(notes, sizeof notes, "C API, %d sources, batch %.0f, 4 rows and %d bytes a step", SOURCES, batch, IN + OUT + STATE + 2 * REC);
+	report("durable steps/s through the store", rate, "1/s", notes);
+	load(&b, 1, 0, 1);
+	qsort(b.took, b.samples, sizeof *b.took, by_value);
+	double one = b.samples ? b.took[b.samples / 2] * 1e3 : 0;
+	store_close(b.store);
+	uv_run(runtime_loop(b.rt), UV_RUN_NOWAIT);
+	runtime_free(b.rt);
+	struct bare bare = {0};
+	bare_open(&bare, path);
+	bare_run(&bare, 256, 1, &p50);
+	double raw = bare_run(&bare, 256, seconds, &p50);
+	snprintf(notes, sizeof notes, "batch 256, commit p50 %.2f ms", p50);
+	report("the same rows in bare SQLite", raw, "1/s", notes);
+	bare_run(&bare, 1, 1, &p50);
+	report("one event at a time: store p50", one, "ms", "");
+	report("one event at a time: bare commit p50", p50, "ms", "");
+	report("store / bare", rate / raw * 100, "%", "");
+	bare_close(&bare);
+	static const char *const names[] = {"s.db", "s.db-wal", "s.db-shm", "lock", "running"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(url, sizeof url, "%s/%s", folder, names[i]);
+		unlink(url);
+	}
+	return rmdir(folder);
+}
