@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "store/sqlite.h"
+#include "store/sqlite_faults.h"
 
 static const char schema[] =
 	"create table event(n integer primary key,h int,source int,thred int,at int,outcome int,step int,prev int,"
@@ -62,7 +63,7 @@ int sqlite_connect(struct sqlite *s, sqlite3 **db, struct error *e)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	const char *name = s->base.class == &store_memory ? ":memory:" : s->path;
-	if (sqlite3_open_v2(name, db, flags, NULL) != SQLITE_OK) {
+	if (sqlite3_open_v2(name, db, flags, sqlite_faults_vfs()) != SQLITE_OK) {
 		sqlite_fail(*db, e, "open", s->path);
 		sqlite3_close(*db);
 		*db = NULL;
