@@ -131,7 +131,7 @@ def undelivered(path, senders):
     for sender in senders:
         sender.take()
         order = [i for _, i in boxes.get(sender.name_, [])]
-        missing += len(set(order[order.index(sender.begun):]) - set(sender.received))
+        missing += len(set(order[order.index(sender.begun) + 1:]) - set(sender.received))
     return missing
 
 
@@ -193,7 +193,7 @@ def report(path, senders, events):
         differ(f"in the inbox of {sender.name_} twice", len(box) - len(known), 0)
         differ(f"delivered to {sender.name_} but not committed", len(set(sender.received) - known), 0)
         order = [i for _, i in box]
-        first = order.index(sender.begun)
+        first = order.index(sender.begun) + 1
         differ(f"committed for {sender.name_} and not delivered", len(set(order[first:]) - set(sender.received)), 0)
         differ(f"delivered to {sender.name_} twice", [i for i, n in sender.received.items() if n > 1], [])
     emitted = one("select count(*) from event where source=0")

@@ -37,7 +37,9 @@ def run(tmp_path, total, kills, pause):
             sender.prepare()
         for sender in senders:
             sender.start()
+        under_load = 0
         for point in kills:
+            under_load += any(s.is_alive() for s in senders)
             if point is None:
                 time.sleep(rng.uniform(*pause))
                 server.kill()
@@ -61,6 +63,7 @@ def run(tmp_path, total, kills, pause):
             sender.stop = True
         assert server.stop() == 0
         wrong = report(database, senders, events)
+        assert under_load >= len(kills) * 0.8, f"only {under_load} of {len(kills)} kills came while the load went on"
         assert not wrong, f"seed {SEED}: {len(wrong)} differences:\n" + "\n".join(wrong[:20])
     finally:
         server.close()
