@@ -19,8 +19,9 @@ SOURCES = 8
 class Sender(threading.Thread):
     """One participant: sends its events in order, several under way at a time, over as many connections as it takes."""
 
-    def __init__(self, server, name, events, window=16, seed=0):
+    def __init__(self, server, name, events, window=16, seed=0, rate=1e9):
         super().__init__(daemon=True)
+        self.rate = rate  # events a second at the most, so that the load outlasts the kills
         self.server, self.name_, self.events, self.window = server, name, events, window
         self.random = random.Random(f"{seed}/{name}")
         self.accepted, self.received, self.refused = set(), {}, []
@@ -57,7 +58,7 @@ class Sender(threading.Thread):
         self.client.errors.clear()
 
     def run(self):
-        waiting, at = [], 0
+        waiting, at, begin = [], 0, time.monotonic()
         while not self.stop and (at < len(self.events) or waiting):
             if self.client is None or self.client.close_code:
                 if self.client:
@@ -69,7 +70,8 @@ class Sender(threading.Thread):
                 self.write(waiting)
             self.take()
             waiting = [e for e in waiting if e["id"] not in self.accepted]
-            new = self.events[at:at + self.window - len(waiting)]
+            due = min(at + self.window - len(waiting), int((time.monotonic() - begin) * self.rate))
+            new = self.events[at:due]
             at += len(new)
             waiting += new
             self.write(new + [e for e in new if self.random.random() < 0.3])

@@ -25,14 +25,15 @@ def settle(server):
     until(idle, 30, "the queue to be empty")
 
 
-def run(tmp_path, total, kills, pause):
-    """`kills` is a list of what each start gets as SRVTHREDS_FAIL, None = killed from outside after a random time."""
+def run(tmp_path, total, kills, seconds, pause=(0.05, 0.5)):
+    """`kills` is a list of what each start gets as SRVTHREDS_FAIL, None = killed from outside after a random time; the
+    load is spread over about `seconds`."""
     rng = random.Random(SEED)
     server = Server(tmp_path, f"--profiles={PROFILES}", profile="exact")
     server.start()
     try:
         events = plan(begin(server, 20), total, SEED)
-        senders = [Sender(server, name, list_, seed=SEED) for name, list_ in events.items()]
+        senders = [Sender(server, name, list_, seed=SEED, rate=len(list_) / seconds) for name, list_ in events.items()]
         for sender in senders:
             sender.prepare()
         for sender in senders:
@@ -42,14 +43,12 @@ def run(tmp_path, total, kills, pause):
             under_load += any(s.is_alive() for s in senders)
             if point is None:
                 time.sleep(rng.uniform(*pause))
-                server.kill()
-            server.start(env={"SRVTHREDS_FAIL": point} if point else None)
+            server.kill()
+            server.start(env={"SRVTHREDS_FAIL": point} if point else None, wait=point is None)
             if point:
-                until(lambda: not server.running() or not any(s.is_alive() for s in senders), 60, f"the end at {point}")
-                if not server.running():
-                    server.wait_exit()
-                else:
-                    server.kill()
+                until(lambda: not server.running(), 30, f"the process to end at {point}")
+                server.wait_exit()
+                server.start()
         if not server.running():
             server.start()
         until(lambda: not any(s.is_alive() for s in senders), 120, "every event to be accepted")
@@ -70,15 +69,16 @@ def run(tmp_path, total, kills, pause):
 
 
 def test_random_kills(tmp_path):
-    run(tmp_path, load(5000), [None] * load(30), (0.05, 0.5))
+    kills = load(30)
+    run(tmp_path, load(5000), [None] * kills, kills * 0.4)
 
 
 POINTS = ["after_consume", "after_lock_and_load", "after_lua", "before_commit", "mid_batch", "after_commit",
           "before_ack", "after_ack"]
 
 
-@pytest.mark.skipif("debug" not in os.environ.get("SRVTHREDS_BUILD", "") and not os.environ.get("SRVTHREDS_FAULTS"),
-                    reason="the named points are compiled into debug builds")
-def test_named_points(tmp_path):
-    rng = random.Random(SEED)
-    run(tmp_path, load(2000), [f"{p}:{rng.randint(1, 60)}" for p in POINTS for _ in range(2)], (0.05, 0.5))
+@pytest.mark.skipif(not os.environ.get("SRVTHREDS_FAULTS"), reason="the named points are compiled into debug builds")
+@pytest.mark.parametrize("point", POINTS)
+def test_named_points(tmp_path, point):
+    rng = random.Random(f"{SEED}/{point}")
+    run(tmp_path, load(1000), [f"{point}:{rng.randint(1, 40)}" for _ in range(4)], 4)

@@ -29,34 +29,30 @@ local function outcome_answer(id, result)
   return { id = id, outcome = result.outcome, threds = json.array(result.threds or {}), error = result.error }
 end
 
--- One answer, whichever comes first: the outcome, or the end of the wait.
-local function answer_with_outcome(agent, req, id, n, ms, channel)
-  local stop = agent.wait_for(n, function(result) channel:put(result) end)
-  local got = channel:take(ms)
+-- Waits for what becomes of event n. Returns nil when the time is over first.
+local function wait_outcome(agent, n, ms, channel)
+  local stop = agent.wait_for(n, function(result) channel:put { result = result } end)
+  local deadline, got = runtime.now() + ms, nil
+  repeat
+    got = channel:take(math.max(0, deadline - runtime.now()))
+  until not got or got.failed or got.result
   stop()
-  if got and got.failed then return respond_error(req, got.failed, 503) end
-  req:respond(200, json.encode(outcome_answer(id, got or { outcome = "pending" })))
+  return got
 end
 
 local function take(agent, req, who, event)
   local ms = wait_ms(req)
   local doc = accept.prepare(event, { id = who.id }, runtime.now())
-  local channel = runtime.channel()
-  local status, info = accept.queue(agent.queue, doc, function(err)
-    if err then
-      channel:put { failed = err }
-    elseif not ms then
-      channel:put { done = true }
-    end
-  end)
-  if status == "duplicate" then
-    local answer = ms and outcome_answer(doc.id, { outcome = "duplicate", threds = info.threds }) or { id = doc.id }
-    return req:respond(200, json.encode(answer))
+  local channel, got = runtime.channel(), nil
+  local status, info = accept.queue(agent.queue, doc, function(err) channel:put { failed = err } end)
+  if status == "accepted" and ms then
+    got = wait_outcome(agent, info, ms, channel) or { result = { outcome = "pending" } }
+  else
+    got = channel:take() -- on disk; a duplicate too is answered when the first is
+    if ms then got.result = { outcome = "duplicate", threds = info.threds } end
   end
-  if ms then return answer_with_outcome(agent, req, doc.id, info, ms, channel) end
-  local got = channel:take()
   if got.failed then return respond_error(req, got.failed, 503) end
-  req:respond(200, json.encode { id = doc.id })
+  req:respond(200, json.encode(ms and outcome_answer(doc.id, got.result) or { id = doc.id }))
 end
 
 local function values_event(body, thred_id, re)

@@ -82,7 +82,7 @@ local function on_event(self, event)
       if err then return send_error(self, err, id) end
       send(self, { accepted = { id = id } })
     end
-    if accept.queue(self.agent.queue, doc, answer) == "duplicate" then answer() end
+    accept.queue(self.agent.queue, doc, answer) -- a duplicate too is answered when the first is on disk
   end)
   if not ok then
     self.agent.refused:add()
