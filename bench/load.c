@@ -99,8 +99,8 @@ static void post(struct client *c)
 	if (!may_send(l))
 		return;
 	add_body(l, &body);
-	buf_printf(out, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n", l->path,
-		   l->address, body.len);
+	buf_printf(out, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n",
+		   l->path, l->address, body.len);
 	if (c->token)
 		buf_printf(out, "Authorization: Bearer %s\r\n", c->token);
 	buf_add_str(out, "\r\n");
@@ -263,7 +263,8 @@ static void report(struct load *l)
 {
 	double seconds = (double)(l->stopped - l->begun) / 1e9;
 	qsort(l->times, l->time_count, sizeof *l->times, by_value);
-	printf("{\"mode\":\"%s\",\"clients\":%ld,\"seconds\":%.3f,\"sent\":%ld,\"done\":%ld,\"failed\":%ld,\"accepted\":%ld,"
+	printf("{\"mode\":\"%s\",\"clients\":%ld,\"seconds\":%.3f,\"sent\":%ld,\"done\":%ld,\"failed\":%ld,"
+	       "\"accepted\":%ld,"
 	       "\"events\":%ld,\"per_second\":%.0f,\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
 	       l->ws ? "ws" : "http", l->clients, seconds, l->sent, l->done, l->failed, l->accepted, l->events,
 	       (double)(l->ws && l->by_event ? l->events : l->done) / seconds, at_quantile(l, 0.5), at_quantile(l, 0.9),
@@ -281,17 +282,30 @@ static bool read_options(struct load *l, int argc, char **argv)
 {
 	for (int o; (o = getopt(argc, argv, "n:s:c:w:t:b:e")) != -1;) {
 		switch (o) {
-		case 'n': l->clients = atol(optarg); break;
-		case 's': l->seconds = atof(optarg); break;
-		case 'c': l->count = atol(optarg); break;
-		case 'w': l->window = atol(optarg); break;
-		case 'b': l->body = optarg; break;
-		case 'e': l->by_event = true; break;
+		case 'n':
+			l->clients = atol(optarg);
+			break;
+		case 's':
+			l->seconds = atof(optarg);
+			break;
+		case 'c':
+			l->count = atol(optarg);
+			break;
+		case 'w':
+			l->window = atol(optarg);
+			break;
+		case 'b':
+			l->body = optarg;
+			break;
+		case 'e':
+			l->by_event = true;
+			break;
 		case 't':
 			for (char *t = strtok(optarg, ","); t && l->token_count < TOKENS; t = strtok(NULL, ","))
 				l->tokens[l->token_count++] = t;
 			break;
-		default: return false;
+		default:
+			return false;
 		}
 	}
 	return l->clients > 0 && l->window > 0 && argc - optind == 3;

@@ -93,7 +93,8 @@ static void on_read(struct stream *s, const char *bytes, ssize_t n)
 	if (f->complete)
 		dial_close(&f->dial);
 	else if (n < 0)
-		dial_fail(&f->dial, ERROR_SERVER, "%s:%s closed the connection before it answered", f->dial.host, f->dial.port);
+		dial_fail(&f->dial, ERROR_SERVER, "%s:%s closed the connection before it answered", f->dial.host,
+			  f->dial.port);
 	else if (used != len)
 		dial_fail(&f->dial, ERROR_SERVER, "%s:%s answered no HTTP: %s", f->dial.host, f->dial.port,
 			  http_errno_description(HTTP_PARSER_ERRNO(&f->parser)));

@@ -26,7 +26,8 @@ struct dial {
 };
 
 /* `schemes`: "http" or "ws". On -1 nothing was begun. timeout_ms 0: none. */
-int dial_start(struct dial *d, uv_loop_t *loop, const char *scheme, const char *url, uint64_t timeout_ms, struct error *e);
+int dial_start(struct dial *d, uv_loop_t *loop, const char *scheme, const char *url, uint64_t timeout_ms,
+	       struct error *e);
 void dial_stop_timer(struct dial *d);
 void dial_close(struct dial *d);
 /* Closes with an error, the first of which counts. */
@@ -56,7 +57,8 @@ struct net_socket_events {
 	void (*ended)(void *arg, int code, const struct error *e); /* code: of the close frame, or 1006 and why */
 };
 struct net_socket *net_connect(uv_loop_t *loop, const char *url, const char *protocol, const struct net_header *headers,
-			       size_t count, uint64_t timeout_ms, const struct net_socket_events *events, struct error *e);
+			       size_t count, uint64_t timeout_ms, const struct net_socket_events *events,
+			       struct error *e);
 int net_socket_send(struct net_socket *s, const char *bytes, size_t len);
 void net_socket_close(struct net_socket *s, int code);
 

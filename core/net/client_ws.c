@@ -70,18 +70,22 @@ static void on_frame(struct net_socket *s, unsigned head, const char *bytes, siz
 	switch (head & 15) {
 	case CONTINUATION:
 	case TEXT:
-	case BINARY: on_data(s, head & 0x80, bytes, len); break;
+	case BINARY:
+		on_data(s, head & 0x80, bytes, len);
+		break;
 	case PING:
 		add_frame(s, PONG, bytes, len);
 		stream_flush(&s->dial.stream);
 		break;
-	case PONG: break;
+	case PONG:
+		break;
 	case CLOSE:
 		s->code = len >= 2 ? (unsigned char)bytes[0] << 8 | (unsigned char)bytes[1] : 1005;
 		send_close(s, s->code == 1005 ? 1000 : s->code);
 		dial_close(&s->dial);
 		break;
-	default: dial_fail(&s->dial, ERROR_SERVER, "%s sent a frame of an unknown kind", s->dial.host);
+	default:
+		dial_fail(&s->dial, ERROR_SERVER, "%s sent a frame of an unknown kind", s->dial.host);
 	}
 }
 
@@ -177,7 +181,8 @@ static void make_key(struct net_socket *s, char *key)
 }
 
 struct net_socket *net_connect(uv_loop_t *loop, const char *url, const char *protocol, const struct net_header *headers,
-			       size_t count, uint64_t timeout_ms, const struct net_socket_events *events, struct error *e)
+			       size_t count, uint64_t timeout_ms, const struct net_socket_events *events,
+			       struct error *e)
 {
 	struct net_socket *s = xcalloc(1, sizeof *s);
 	struct buf *out = &s->dial.stream.out;

@@ -9,29 +9,15 @@
 
 enum { LINGER_MS = 1000 };
 
-static void no_op(uv_idle_t *idle)
-{
-	(void)idle;
-}
-
-static void on_flush(uv_prepare_t *prepare)
-{
-	http_flush(prepare->data);
-}
-
-/* The idle handle keeps the loop from waiting if its turn to prepare is over already. */
 void connection_touch(struct connection *c)
 {
 	struct net_listener *l = c->listener;
 	if (c->dirty)
 		return;
-	if (!l->dirty) {
-		uv_prepare_start(&l->flush, on_flush);
-		uv_idle_start(&l->awake, no_op);
-	}
 	c->dirty = true;
 	c->next_dirty = l->dirty;
 	l->dirty = c;
+	listener_flush_later(l);
 }
 
 void connection_phase(struct connection *c, enum phase phase)
@@ -301,8 +287,6 @@ void http_flush(struct net_listener *l)
 		else if (!c->stream.closed)
 			flush(c);
 	}
-	uv_prepare_stop(&l->flush);
-	uv_idle_stop(&l->awake);
 }
 
 static void too_late(struct connection *c)

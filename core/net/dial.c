@@ -107,7 +107,8 @@ static int split_url(struct dial *d, const char *scheme, const char *url)
 	}
 	const char *port = *host_end == ']' ? host_end + 1 : host_end;
 	size_t port_len = port < end ? (size_t)(end - port - 1) : 0;
-	if (host == host_end || port_len > 5 || (port < end && (*port != ':' || strspn(port + 1, "0123456789") < port_len)))
+	if (host == host_end || port_len > 5 ||
+	    (port < end && (*port != ':' || strspn(port + 1, "0123456789") < port_len)))
 		return -1;
 	snprintf(d->port, sizeof d->port, "%.*s", port_len ? (int)port_len : 2, port_len ? port + 1 : "80");
 	d->host = strndup(host, (size_t)(host_end - host));
@@ -117,7 +118,8 @@ static int split_url(struct dial *d, const char *scheme, const char *url)
 	return d->host && !strpbrk(d->path, " \r\n") ? 0 : -1;
 }
 
-int dial_start(struct dial *d, uv_loop_t *loop, const char *scheme, const char *url, uint64_t timeout_ms, struct error *e)
+int dial_start(struct dial *d, uv_loop_t *loop, const char *scheme, const char *url, uint64_t timeout_ms,
+	       struct error *e)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	if (split_url(d, scheme, url)) {

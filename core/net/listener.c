@@ -150,13 +150,13 @@ static void on_sweep(uv_timer_t *timer)
 	l->short_of_files = false;
 	update_accepting(l);
 	http_sweep(l, uv_now(l->loop));
-	if (!l->connection_count)
+	if (!websocket_sweep(l, uv_now(l->loop)) && !l->connection_count)
 		uv_timer_stop(timer);
 }
 
-static void start_sweep(struct net_listener *l)
+void listener_sweep_later(struct net_listener *l)
 {
-	if (!uv_is_active((uv_handle_t *)&l->sweep))
+	if (!uv_is_active((uv_handle_t *)&l->sweep) && !uv_is_closing((uv_handle_t *)&l->sweep))
 		uv_timer_start(&l->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
@@ -176,7 +176,7 @@ static void back_off(struct net_listener *l)
 {
 	l->short_of_files = true;
 	update_accepting(l);
-	start_sweep(l);
+	listener_sweep_later(l);
 }
 
 /* A connection that only waits goes for one that comes; if none does, that one stays in the kernel's queue. */
@@ -212,8 +212,33 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 		}
 		port_and_peer(&address, &port, peer, sizeof peer);
 		http_accept(l, fd, peer);
-		start_sweep(l);
+		listener_sweep_later(l);
 	}
+}
+
+static void on_flush(uv_prepare_t *prepare)
+{
+	struct net_listener *l = prepare->data;
+	http_flush(l);
+	websocket_flush(l);
+	if (l->dirty)
+		return; /* again, after the sockets were looked at */
+	uv_prepare_stop(&l->flush);
+	uv_idle_stop(&l->awake);
+}
+
+static void no_op(uv_idle_t *idle)
+{
+	(void)idle;
+}
+
+/* The idle handle keeps the loop from waiting if the time to prepare is over already in this turn. */
+void listener_flush_later(struct net_listener *l)
+{
+	if (uv_is_active((uv_handle_t *)&l->flush) || uv_is_closing((uv_handle_t *)&l->flush))
+		return;
+	uv_prepare_start(&l->flush, on_flush);
+	uv_idle_start(&l->awake, no_op);
 }
 
 static void on_handle_closed(uv_handle_t *handle)

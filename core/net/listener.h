@@ -49,6 +49,10 @@ struct net_listener {
 /* A slot or a descriptor became free, or, when closing, the last one may have gone. */
 void listener_released(struct net_listener *l);
 
+/* Sends what is to be sent at the end of this turn of the loop. */
+void listener_flush_later(struct net_listener *l);
+/* Looks at the deadlines from now on. */
+void listener_sweep_later(struct net_listener *l);
 /* Gives the memory back when neither a handle nor a request needs it. */
 void listener_forget(struct net_listener *l);
 
@@ -99,6 +103,9 @@ struct websocket_side *websocket_open(struct net_listener *l, struct error *e);
 /* Takes fd and req over; bytes: handshake and what came behind it. */
 void websocket_adopt(struct net_listener *l, const struct net_websocket *path, int fd, struct net_request *req,
 		     const char *bytes, size_t len);
+void websocket_flush(struct net_listener *l);
+/* Cuts those that don't answer a close; false: none is closing. */
+bool websocket_sweep(struct net_listener *l, uint64_t now);
 void websocket_drain(struct net_listener *l); /* 1012 to all */
 /* First call begins the end; three turns of the loop later the second frees. */
 void websocket_destroy(struct net_listener *l);

@@ -233,7 +233,8 @@ static int l_connect(lua_State *L)
 	s->L = net_main_state(L);
 	s->rt = task_runtime(L);
 	s->self = LUA_NOREF;
-	s->s = net_connect(runtime_loop(s->rt), url, protocol, headers, n, timeout > 0 ? (uint64_t)timeout : 0, &mine, &e);
+	s->s = net_connect(runtime_loop(s->rt), url, protocol, headers, n, timeout > 0 ? (uint64_t)timeout : 0, &mine,
+			   &e);
 	if (!s->s)
 		return lua_error_raise(L, &e);
 	s->self = luaL_ref(L, LUA_REGISTRYINDEX);

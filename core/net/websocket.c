@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -20,7 +21,7 @@ enum {
 	RECEIVE_SIZE = 4096,
 	WRITE_SIZE = 65536,
 	SERVICE_SIZE = 32768,
-	CLOSE_SECONDS = 5,
+	CLOSE_MS = 5000,
 	CLOSE_SIZE = 125
 };
 enum { OPCODE_TEXT = 1, OPCODE_CLOSE = 8 };
@@ -31,24 +32,39 @@ struct websocket_side {
 	struct lws_protocols *protocols; /* one for each subprotocol; the first for none */
 	lws_retry_bo_t idle_policy;
 	struct net_ws *open;     /* list of all */
+	struct net_ws *dirty;    /* those with something to send at the end of this turn */
+	size_t closing;          /* how many have a deadline */
 	struct net_ws *adopting; /* until libwebsockets has made its own of it */
 };
 
 struct net_ws {
 	struct net_listener *listener;
-	struct net_ws *prev, *next;
+	struct net_ws *prev, *next, *next_dirty;
 	struct lws *wsi;
 	const struct net_websocket *path;
 	struct net_request *handshake; /* until open was called */
 	struct buf in;                 /* the message so far */
 	struct buf out;                /* whole frames to send; those before out_at are sent */
 	size_t out_at;
-	int close_code; /* 0: open */
+	int close_code;    /* 0: open */
+	uint64_t deadline; /* of the peer's answer to it, loop time */
 	int peer_code;
-	bool opened, paused;
+	bool opened, paused, dirty, gone;
 	void *data;
 	char peer[INET6_ADDRSTRLEN];
 };
+
+/* What is queued leaves at the end of the turn, all together, without asking first whether the socket is writable. */
+static void touch(struct net_ws *ws)
+{
+	struct websocket_side *side = ws->listener->websockets;
+	if (ws->dirty)
+		return;
+	ws->dirty = true;
+	ws->next_dirty = side->dirty;
+	side->dirty = ws;
+	listener_flush_later(ws->listener);
+}
 
 /* Appends one whole frame to the queue. */
 static int queue_frame(struct net_ws *ws, unsigned opcode, const char *bytes, size_t len)
@@ -58,13 +74,11 @@ static int queue_frame(struct net_ws *ws, unsigned opcode, const char *bytes, si
 	head[1] = (unsigned char)(len < 126 ? len : len < 65536 ? 126 : 127);
 	for (size_t i = head_len - 1, n = len; i >= 2; i--, n >>= 8)
 		head[i] = (unsigned char)n;
-	bool idle = ws->out.len == ws->out_at;
 	if (buf_reserve(&ws->out, head_len + len))
 		return -1;
 	buf_add(&ws->out, head, head_len);
 	buf_add(&ws->out, bytes, len);
-	if (idle)
-		lws_callback_on_writable(ws->wsi);
+	touch(ws);
 	return 0;
 }
 
@@ -92,7 +106,7 @@ void net_ws_pause(struct net_ws *ws, bool pause)
 		lws_callback_on_writable(ws->wsi); /* what was read before is only looked at after an event */
 }
 
-/* The peer has CLOSE_SECONDS to answer, or to read at all. */
+/* The peer has CLOSE_MS ms to answer, or to read at all. */
 void net_ws_close(struct net_ws *ws, int code, const char *reason)
 {
 	char bytes[CLOSE_SIZE] = {(char)(code >> 8), (char)code};
@@ -102,7 +116,9 @@ void net_ws_close(struct net_ws *ws, int code, const char *reason)
 	ws->close_code = code;
 	snprintf(bytes + 2, sizeof bytes - 2, "%s", reason ? reason : "");
 	queue_frame(ws, OPCODE_CLOSE, bytes, 2 + strlen(bytes + 2));
-	lws_set_timeout(ws->wsi, PENDING_TIMEOUT_USER_OK, CLOSE_SECONDS);
+	ws->deadline = uv_now(ws->listener->loop) + CLOSE_MS;
+	ws->listener->websockets->closing++;
+	listener_sweep_later(ws->listener);
 }
 
 void *net_ws_data(const struct net_ws *ws)
@@ -130,6 +146,14 @@ const struct net_limits *net_ws_limits(const struct net_ws *ws)
 	return &ws->listener->config.limits;
 }
 
+static void forget(struct net_ws *ws)
+{
+	struct net_listener *l = ws->listener;
+	free(ws);
+	l->websocket_count--;
+	listener_released(l);
+}
+
 static void release(struct net_ws *ws)
 {
 	struct net_listener *l = ws->listener;
@@ -143,9 +167,11 @@ static void release(struct net_ws *ws)
 	DL_DELETE(l->websockets->open, ws);
 	buf_free(&ws->in);
 	buf_free(&ws->out);
-	free(ws);
-	l->websocket_count--;
-	listener_released(l);
+	l->websockets->closing -= ws->close_code != 0;
+	ws->gone = true;
+	ws->wsi = NULL;
+	if (!ws->dirty)
+		forget(ws);
 }
 
 static void opened(struct net_ws *ws)
@@ -219,17 +245,18 @@ static void forget_sent(struct net_ws *ws)
 	ws->out_at = 0;
 }
 
-/* Frames are made by net_ws_send, so that many leave with one call: to libwebsockets they are just bytes. */
-static int writable(struct net_ws *ws)
+/* Frames are made by net_ws_send, so that many leave with one call: to libwebsockets they are just bytes. What the
+ * socket doesn't take it keeps, and tells when it is gone. */
+static int send_queued(struct net_ws *ws)
 {
-	while (ws->out_at < ws->out.len && !lws_send_pipe_choked(ws->wsi)) {
+	while (ws->out_at < ws->out.len && !lws_partial_buffered(ws->wsi)) {
 		size_t n = batch_size(ws);
 		if (lws_write(ws->wsi, (unsigned char *)ws->out.data + ws->out_at, n, LWS_WRITE_HTTP) < 0)
 			return -1;
 		ws->out_at += n;
 	}
-	forget_sent(ws);
 	if (ws->out_at < ws->out.len) {
+		forget_sent(ws);
 		lws_callback_on_writable(ws->wsi);
 		return 0;
 	}
@@ -239,6 +266,36 @@ static int writable(struct net_ws *ws)
 	else
 		buf_clear(&ws->out);
 	return 0;
+}
+
+/* libwebsockets finds the socket closed and ends: its own time-outs only start when it has something to do. */
+static void cut(struct net_ws *ws)
+{
+	shutdown(lws_get_socket_fd(ws->wsi), SHUT_RDWR);
+}
+
+void websocket_flush(struct net_listener *l)
+{
+	while (l->websockets && l->websockets->dirty) {
+		struct net_ws *ws = l->websockets->dirty;
+		l->websockets->dirty = ws->next_dirty;
+		ws->dirty = false;
+		if (ws->gone)
+			forget(ws);
+		else if (ws->wsi && send_queued(ws))
+			cut(ws);
+	}
+}
+
+bool websocket_sweep(struct net_listener *l, uint64_t now)
+{
+	struct net_ws *ws;
+	if (!l->websockets || !l->websockets->closing)
+		return false;
+	DL_FOREACH (l->websockets->open, ws)
+		if (ws->wsi && ws->deadline && now >= ws->deadline)
+			cut(ws);
+	return true;
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons why, void *user, void *in, size_t len)
@@ -260,7 +317,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 		received(ws, in, len);
 		break;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
-		return writable(ws);
+		return send_queued(ws);
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
 		ws->peer_code = len >= 2 ? ((unsigned char *)in)[0] << 8 | ((unsigned char *)in)[1] : 1005;
 		return ws->close_code ? -1 : 0; /* the answer to ours ends it; a first one libwebsockets answers */

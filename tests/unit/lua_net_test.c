@@ -221,12 +221,8 @@ static void state_closed_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(requests),
-		cmocka_unit_test(errors),
-		cmocka_unit_test(websockets),
-		cmocka_unit_test(state_closed_first),
-		cmocka_unit_test(clients),
-		cmocka_unit_test(clients_cut),
+		cmocka_unit_test(requests),           cmocka_unit_test(errors),  cmocka_unit_test(websockets),
+		cmocka_unit_test(state_closed_first), cmocka_unit_test(clients), cmocka_unit_test(clients_cut),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

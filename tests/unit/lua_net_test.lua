@@ -3,6 +3,7 @@
 local net = require "core.net"
 _G.rt = require "core.runtime"
 
+-- luacheck: globals server
 _G.gate = rt.channel()
 _G.holding, _G.held = 0, 0
 
