@@ -19,7 +19,7 @@ static int refuse(int fd, const char *path, struct error *e)
 	pid[n > 0 ? n : 0] = '\0';
 	pid[strcspn(pid, "\n")] = '\0';
 	close(fd);
-	return error_set(e, ERROR_SERVER,
+	return error_set(e, ERROR_EXISTS,
 			 "the data folder is in use: process %s holds %s; stop it, or use another --data folder",
 			 pid[0] ? pid : "(unknown)", path);
 }

@@ -3,6 +3,8 @@
 them: what is shown, exit codes, and that they go on by themselves when the server was killed."""
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 
@@ -239,3 +241,44 @@ def test_doctor(server):
     server.signal(signal.SIGTERM)
     server.wait_exit()
     assert "nothing runs there" in server.run("doctor").stdout
+
+
+def test_a_second_start_on_the_same_data_is_5_and_names_the_pid(server):
+    done = server.run("dev")
+    assert done.returncode == 5, done
+    assert f"process {server.process.pid} holds" in done.stderr
+
+
+def read_until(fd, text, timeout=15):
+    got = bytearray()
+
+    def look():
+        while select.select([fd], [], [], 0)[0]:
+            got.extend(os.read(fd, 65536))
+        return text.encode() in got
+    until(look, timeout, f"\"{text}\" on the terminal: {bytes(got)!r}")
+    return got.decode()
+
+
+def test_join_at_a_terminal(server):
+    master, slave = pty.openpty()
+    process = subprocess.Popen([str(PROGRAM), "join", "participant0"], stdin=slave, stdout=slave, stderr=slave,
+                               cwd=server.folder, env={**environment(server), "TERM": "xterm"}, start_new_session=True)
+    os.close(slave)
+    try:
+        read_until(master, "You are participant0.")
+        os.write(master, b"/help\n")
+        read_until(master, "answers question #3")
+        assert "\x1b[1m" in read_until(master, "1 Yes   2 No"), "bold at a terminal"
+        os.write(master, b"what\n")
+        read_until(master, "answer with one of: 1 Yes   2 No")
+        os.write(master, b"no\n")
+        read_until(master, "sent")
+        os.write(master, b"yes\n")
+        read_until(master, "nothing is asked yet")
+        os.write(master, b"\x04")
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)

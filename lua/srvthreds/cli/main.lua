@@ -61,13 +61,16 @@ local function run(words)
   return verb.run(call)
 end
 
+-- Codes of the model that say no: exists already (a data folder in use), not allowed.
+local refusals = { [5202] = true, [4101] = true }
+
 -- A problem is an answer; anything else that is raised is told as it is, a bug with its traceback.
 local function told(raised)
   if problem.is(raised) then return raised end
   if type(raised) == "table" and raised.message then
     local text = raised.message
     if raised.cause and raised.cause ~= "" then text = text .. ": " .. tostring(raised.cause) end
-    return problem.new("failed", text)
+    return problem.new(refusals[raised.code] and "refused" or "failed", text)
   end
   return debug.traceback(tostring(raised), 2)
 end
