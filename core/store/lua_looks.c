@@ -255,6 +255,12 @@ static int l_thred_counts(lua_State *L)
 	return look(L, SHAPE_LIST, &x);
 }
 
+static int l_active_files(lua_State *L)
+{
+	struct look x = {.kind = LOOK_ACTIVE_FILES};
+	return look(L, SHAPE_LIST, &x);
+}
+
 static int l_active_patterns(lua_State *L);
 static int l_patterns(lua_State *L)
 {
@@ -469,6 +475,7 @@ int lua_store_looks(lua_State *L)
 					   {"seen", l_seen},
 					   {"counts", l_counts},
 					   {"thred_counts", l_thred_counts},
+					   {"active_files", l_active_files},
 					   {"put_pattern", l_put_pattern},
 					   {"active_patterns", l_active_patterns},
 					   {"patterns", l_patterns},

@@ -64,6 +64,7 @@ static const char *const queries[] = {
 			      "group by t.pattern,t.version,t.reaction,t.status order by 1,2,3,t.status",
 	[LOOK_ACTIVE_PATTERNS] =
 		"select a.id,a.hash,a.at,a.enabled,p.file from active a join pattern p on p.hash=a.hash order by a.id",
+	[LOOK_ACTIVE_FILES] = "select f.hash,f.path,f.source from active a join pattern_file f on f.hash=a.hash",
 	[LOOK_PATTERNS] = "select p.id,p.hash,p.at,exists(select 1 from active a where a.id=p.id and a.hash=p.hash) "
 			  "active,p.file "
 			  "from pattern p order by p.id,p.at",

@@ -39,4 +39,12 @@ function fake:active_patterns()
   return sorted(list, "id")
 end
 
+function fake:active_files()
+  local list = {}
+  for _, hash in pairs(self.active) do
+    for path, source in pairs(self.rows[hash].files) do list[#list + 1] = { hash = hash, path = path, source = source } end
+  end
+  return list
+end
+
 return fake

@@ -40,6 +40,8 @@ local function problems_of(admin)
   return by_id, list
 end
 
+local function files_of(admin) return admin.live and admin.live:by_pattern() or {} end
+
 local function total(versions, counts)
   local n = 0
   for _, v in ipairs(versions) do n = n + (counts[v.hash] or 0) end
@@ -52,22 +54,22 @@ local function status_of(entry, pattern)
   return pattern and pattern.active == false and "draft" or "active"
 end
 
-local function summary(admin, id, entry, counts)
-  local pattern = admin.engine.patterns.versions[entry.active]
-  local file, file_version
-  if admin.live then file, file_version = admin.live:file_of(id) end
+local function summary(admin, id, entry, counts, files)
+  local pattern = admin.engine.patterns.versions[entry.active or ""]
+  local file = files[id] or {}
   return {
     id = id, name = pattern and pattern.name, description = pattern and pattern.description, version = entry.active,
     status = status_of(entry, pattern), versions = #entry.versions, threds = total(entry.versions, counts),
-    file = file, file_version = file_version, file_differs = file_version and file_version ~= entry.active or nil,
+    file = file.path, file_version = file.hash, file_differs = file.hash and file.hash ~= entry.active or nil,
   }
 end
 
 local function list(admin)
   local all, counts, items = stored(admin), threds_by_version(admin), {}
   local by_id, problems = problems_of(admin)
+  local files = files_of(admin)
   for _, id in ipairs(names.sorted(all)) do
-    local item = summary(admin, id, all[id], counts)
+    local item = summary(admin, id, all[id], counts, files)
     item.problem = by_id[id] and by_id[id].text
     items[#items + 1] = item
   end
@@ -95,13 +97,13 @@ end
 
 local function show(admin, call)
   local entry, counts = find(admin, call.id), threds_by_version(admin)
-  local answer, versions = summary(admin, call.id, entry, counts), {}
+  local answer, versions = summary(admin, call.id, entry, counts, files_of(admin)), {}
   table.sort(entry.versions, function(a, b) return (a.at or 0) > (b.at or 0) end)
   for i, v in ipairs(entry.versions) do
     versions[i] = { version = v.hash, at = v.at, active = v.hash == entry.active, threds = counts[v.hash] or 0 }
   end
   answer.versions = json.array(versions)
-  answer.reactions = reactions_of(admin.engine.patterns.versions[entry.active])
+  answer.reactions = reactions_of(admin.engine.patterns.versions[entry.active or ""])
   local by_id = problems_of(admin)
   answer.problem = by_id[call.id] and by_id[call.id].text
   return answer

@@ -26,14 +26,26 @@ local function compile(self, row)
     error(codes.error(codes.server, ("pattern %s version %s can't be loaded: %s"):format(row.id, row.hash,
       version.text(v.problems)), { pattern = row.id, version = row.hash }), 0)
   end
-  v.pattern.version = row.hash
+  v.pattern.version, v.pattern.files = row.hash, files
   self.versions[row.hash] = v.pattern
   return v.pattern
 end
 
+-- Those of all active versions in one look.
+local function files_by_version(store)
+  local by_hash = {}
+  for _, row in ipairs(store:active_files()) do
+    by_hash[row.hash] = by_hash[row.hash] or {}
+    by_hash[row.hash][row.path] = row.source
+  end
+  return by_hash
+end
+
 ---Loads what the store has active.
 function patterns:load()
+  local files = files_by_version(self.store)
   for _, row in ipairs(self.store:active_patterns()) do
+    row.files = files[row.hash]
     local ok, e = pcall(function()
       local pattern = self.versions[row.hash] or compile(self, row)
       self:use(pattern, row.enabled)

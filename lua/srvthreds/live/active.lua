@@ -64,6 +64,9 @@ end
 ---The pattern whose file had this name when its active version was stored.
 function active:id_of(name) return self.by_file[name] end
 
+---What the engine runs under this file name.
+function active:loaded(name) return self.patterns.actives[self.by_file[name] or ""] end
+
 ---The active version, or nil; also of a pattern that is turned off.
 function active:hash(id) return self.off[id] ~= "deleted" and self.hashes[id] or nil end
 

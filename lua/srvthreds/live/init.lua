@@ -62,8 +62,10 @@ local function same_modules(folder, entry)
   return true
 end
 
-local function compile(folder, file)
-  local v = version.load(file.source, file.path, file.name, function(path) return folder:module(path) end)
+local function compile(self, folder, file)
+  local function module(path) return folder:module(path) end
+  local v = version.same(self.active:loaded(file.name), file.source, file.name, module)
+    or version.load(file.source, file.path, file.name, module)
   local modules = {}
   for _, path in ipairs(v.modules) do modules[path] = folder:module(path) or false end
   return {
@@ -82,7 +84,7 @@ end
 local function look_at_file(self, folder, file, settled)
   local before = self.files[file.path]
   if before and before.source == file.source and same_modules(folder, before) then return before end
-  local entry = compile(folder, file)
+  local entry = compile(self, folder, file)
   if not entry.version.pattern and not second_look(self, file.path, file.source, settled) then return before end
   -- A bad file is still the file of its pattern.
   entry.id = entry.version.pattern and entry.version.pattern.id or before and before.id or self.active:id_of(file.name)
@@ -271,11 +273,14 @@ function live:problems()
   return list
 end
 
----The file of a pattern, or nil.
-function live:file_of(id)
+---Which file each pattern has.
+---@return table<string, { path: string, hash: string? }> pattern id -> its file, and the version that it holds
+function live:by_pattern()
+  local map = {}
   for _, entry in ipairs(in_order(self.files)) do
-    if entry.id == id then return entry.path, entry.version.hash end
+    if entry.id and not map[entry.id] then map[entry.id] = { path = entry.path, hash = entry.version.hash } end
   end
+  return map
 end
 
 ---Starts threds again, or no more; stays so after a restart.

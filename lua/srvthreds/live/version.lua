@@ -66,6 +66,22 @@ function version.load(source, shown, name, module)
   return v
 end
 
+---A version that is loaded already, if these are its files: nothing has to be compiled.
+---@param pattern table? with `files`, as the engine loaded it from the store
+---@return srvthreds.Version?
+function version.same(pattern, source, name, module)
+  local files = pattern and pattern.files
+  if not files or files[name] ~= source then return nil end
+  local modules = {}
+  for path, text in pairs(files) do
+    if path ~= name then
+      if module(path) ~= text then return nil end
+      modules[#modules + 1] = path
+    end
+  end
+  return { pattern = pattern, hash = pattern.version, files = files, problems = {}, modules = modules }
+end
+
 ---The pattern's own file among those of a stored version.
 ---@param files table<string, string>
 ---@return string? name
