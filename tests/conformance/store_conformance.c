@@ -282,6 +282,29 @@ static void many_threds_in_a_small_cache(void **state)
 	bed_close(b);
 }
 
+/* What isn't on disk yet can't be evicted, however small the cache. */
+static void the_newest_state_stays(void **state)
+{
+	struct bed *b = *state;
+	struct store_options o = {.cache_bytes = 1};
+	struct error e = {0};
+	bed_open(b, &o);
+	bed_thred(b, "t1", "p", "{}", 0);
+	bed_thred(b, "t2", "p", "{}", 0);
+	int64_t ticket = 0;
+	for (int i = 1; i <= 100; i++) {
+		for (int k = 1; k <= 2; k++) {
+			struct begun x = bed_begin(b, k == 1 ? "t1" : "t2");
+			assert_int_equal(step_thred(x.step)->step, i);
+			struct store_changes c = no_changes();
+			c.state = text("{\"new\":1}");
+			ticket = store_commit(x.step, &c, &e);
+		}
+	}
+	bed_durable(b, ticket);
+	bed_close(b);
+}
+
 int store_conformance(const char *scheme, bool durable, bool virtual_time)
 {
 	struct bed bed = {.scheme = scheme, .durable = durable, .virtual_time = virtual_time};
@@ -289,7 +312,7 @@ int store_conformance(const char *scheme, bool durable, bool virtual_time)
 		BED_TEST(steps_build_on_each_other), BED_TEST(locks_are_first_come_first_served), BED_TEST(abort_leaves_no_trace),
 		BED_TEST(instances_are_reserved), BED_TEST(timers_fire_once_and_come_back),
 		BED_TEST(records_and_inboxes_are_read_in_order), BED_TEST(a_wrong_commit_changes_nothing),
-		BED_TEST(many_threds_in_a_small_cache),
+		BED_TEST(many_threds_in_a_small_cache), BED_TEST(the_newest_state_stays),
 	};
 	return cmocka_run_group_tests_name(scheme, tests, NULL, NULL);
 }
