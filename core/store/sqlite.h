@@ -147,6 +147,8 @@ struct sqlite {
 	bool due_on;
 	struct runtime_timer due_timer, retry_timer, sweep_timer;
 	int64_t sweep_event;
+	int64_t retried[64]; /* the last dead letters that were, while their rows may still be seen */
+	uint32_t retried_next;
 	struct local_queue *local;
 };
 

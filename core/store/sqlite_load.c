@@ -90,6 +90,7 @@ void sqlite_forget(struct sqlite *s)
 	dict_clear(&s->words);
 	due_clear(&s->due);
 	sqlite_seen_clear(s);
+	memset(s->retried, 0, sizeof s->retried);
 	filter_destroy(&s->events_seen);
 	filter_destroy(&s->threds_seen);
 	free(s->late_events);

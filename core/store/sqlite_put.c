@@ -144,8 +144,11 @@ static void dead_done(struct sqlite_read *read)
 {
 	struct first *f = (struct first *)read;
 	struct sqlite *s = read->s;
+	for (size_t i = 0; i < sizeof s->retried / sizeof *s->retried; i++)
+		f->found = f->found && s->retried[i] != f->id;
 	if (!may_go_on(f))
 		return;
+	s->retried[s->retried_next++ % (sizeof s->retried / sizeof *s->retried)] = f->id;
 	sqlite_sql_int(sqlite_add_sql(s, "delete from dead where n=?"), f->id);
 	struct local_put put = {.event = f->event,
 				.at = f->at,

@@ -231,12 +231,20 @@ static void dead_letters_are_kept_and_retried(void **state)
 	assert_int_equal(d.count, 1);
 	struct retried r = {0};
 	store_dead_retry(b->store, d.id, 1700000009999, retried, &r);
+	struct retried twice = {0};
+	store_dead_retry(b->store, d.id, 1700000009999, retried, &twice);
 	bed_until(b, &r.done, 1);
+	bed_until(b, &twice.done, 1);
+	assert_true((r.ticket == 0) != (twice.ticket == 0)); /* one of the two */
+	r.ticket += twice.ticket;
 	bed_durable(b, r.ticket);
 	until_count(b, 2);
 	assert_string_equal(b->got[1].id, "e1");
 	assert_string_equal(b->got[1].target, "thred:t1");
-	store_dead_retry(b->store, d.id, 1, retried, &(struct retried){0});
+	r = (struct retried){0};
+	store_dead_retry(b->store, d.id, 1, retried, &r);
+	bed_until(b, &r.done, 1);
+	assert_int_equal(r.ticket, 0); /* no such dead letter */
 	d = (struct dead_id){0};
 	store_look(b->store, &(struct look){.kind = LOOK_DEAD}, dead_rows, &d);
 	bed_until(b, &d.done, 1);
@@ -277,13 +285,77 @@ static void more_than_memory_holds(void **state)
 	bed_close(b);
 }
 
+struct sizes {
+	int64_t done;
+	size_t inbox, records;
+};
+
+static void inbox_rows(void *arg, const struct rows *rows, const struct error *e)
+{
+	struct sizes *x = arg;
+	assert_null(e);
+	x->inbox = rows->count;
+	x->done++;
+}
+
+static void record_rows(void *arg, const struct rows *rows, const struct error *e)
+{
+	struct sizes *x = arg;
+	assert_null(e);
+	x->records = rows->count;
+	x->done++;
+}
+
+/* What is older than it must be kept goes; an event that nobody took stays. */
+static void old_things_are_swept(void **state)
+{
+	struct bed *b = open_bed(state);
+	struct error e = {0};
+	if (b->virtual_time) {
+		bed_consume(b, "engine");
+		bed_thred(b, "t1", "p", "{}", 0);
+		for (int i = 0; i < 300; i++) {
+			char id[16], out[16], body[32];
+			snprintf(id, sizeof id, "e%d", i);
+			snprintf(out, sizeof out, "o%d", i);
+			snprintf(body, sizeof body, "{\"id\":\"%s\"}", out);
+			struct accept a = an_event("ann", id, "x");
+			bed_accept(b, &a);
+			until_count(b, (size_t)i + 1);
+			if (i == 299)
+				break;
+			struct span who = text("ann");
+			struct store_event event = {.id = text(out), .body = text(body), .inbox = &who, .inboxes = 1};
+			struct store_changes c = no_changes();
+			c.delivery = b->got[i].n;
+			c.outcome = OUTCOME_MATCHED;
+			c.events = &event;
+			c.event_count = 1;
+			assert_true(store_commit(bed_begin(b, "t1").step, &c, &e) > 0);
+		}
+		for (int hour = 0; hour < 9 * 24; hour++)
+			runtime_advance(b->rt, 3600000);
+		struct sizes x = {0};
+		store_look(b->store, &(struct look){.kind = LOOK_INBOX, .id = text("ann")}, inbox_rows, &x);
+		store_look(b->store, &(struct look){.kind = LOOK_EVENT, .id = text("e299"), .source = text("ann")}, record_rows, &x);
+		bed_until(b, &x.done, 2);
+		assert_true(x.inbox <= 1);
+		assert_int_equal(x.records, 1);
+		x = (struct sizes){0};
+		store_look(b->store, &(struct look){.kind = LOOK_RECORDS, .id = text("t1")}, record_rows, &x);
+		bed_until(b, &x.done, 1);
+		assert_int_equal(x.records, 0);
+	}
+	bed_close(b);
+}
+
 int queue_conformance(const char *scheme, bool durable, bool virtual_time)
 {
 	struct bed bed = {.scheme = scheme, .durable = durable, .virtual_time = virtual_time};
 	const struct CMUnitTest tests[] = {
 		BED_TEST(accepted_in_order_and_delivered_once), BED_TEST(what_is_not_settled_comes_again),
 		BED_TEST(duplicates_and_conflicts), BED_TEST(messages_and_services), BED_TEST(dead_letters_are_kept_and_retried),
-		BED_TEST(more_than_memory_holds),
+		BED_TEST(more_than_memory_holds), BED_TEST(old_things_are_swept),
 	};
 	return cmocka_run_group_tests_name(scheme, tests, NULL, NULL);
 }
