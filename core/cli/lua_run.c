@@ -16,7 +16,7 @@ static int start(lua_State *L, const char *lua_root, int argc, char **argv)
 	luaL_checkstack(L, argc, "too many arguments");
 	for (int i = 1; i < argc; i++)
 		lua_pushstring(L, argv[i]);
-	task_start(L, argc > 1 ? argc - 1 : 0);
+	task_start_later(L, argc > 1 ? argc - 1 : 0); /* a stop counts while the loop runs only */
 	return 0;
 }
 
