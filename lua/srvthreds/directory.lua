@@ -9,7 +9,7 @@ directory.__index = directory
 
 ---@param facts table? { participants = {id = {roles = {...}}}, groups = {name = {ids}} }
 function directory.new(facts)
-  local self = setmetatable({ services = {}, sessions = {} }, directory)
+  local self = setmetatable({ services = {}, addresses = {}, sessions = {} }, directory)
   self:set(facts or {})
   return self
 end
@@ -61,6 +61,25 @@ function directory:register(service)
   for _, name in ipairs { service.id, service.type, service.address } do
     self.services[name] = self.services[name] or service.id
   end
+  if service.address then self:alias(service.address, service.id) end
+end
+
+---Another address for a service that is registered.
+---@param target string its id, type or an address of it
+---@return boolean whether there is such a service
+function directory:alias(address, target)
+  local id = self.services[target]
+  if not id then return false end
+  self.services[address] = self.services[address] or id
+  self.addresses[id] = self.addresses[id] or {}
+  self.addresses[id][address] = true
+  return true
+end
+
+---Is this an address of the service of this id, so that who names it means that service?
+function directory:is_service(address, id)
+  local own = self.addresses[id]
+  return own ~= nil and own[address] == true
 end
 
 ---@return string|nil the queue topic of the service that answers to this address

@@ -120,6 +120,11 @@ local function start_agents(self)
     if not source then fail(e) end
     self.agents:start { id = a.id, file = a.file, source = source, config = a.config }
   end
+  for address, target in pairs(self.profile and self.profile.addresses or {}) do
+    if not self.directory:alias(address, target) then
+      log.warn("profile", { err = ("addresses.%s: no agent of this process is %s"):format(address, target) })
+    end
+  end
 end
 
 local function start_live(self)

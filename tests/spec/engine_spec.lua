@@ -283,4 +283,24 @@ t.test("SYSTEM is not available yet", function()
   w:close()
 end)
 
+t.test("a service's address counts as its id for allowed_sources, and what was looked up is recorded", function()
+  local w = world.new()
+  w.directory:register { id = "org.wt.robot1", type = "org.wt.robot", address = "robot0" }
+  t.ok(w.directory:alias("rover", "org.wt.robot1"))
+  t.eq(w.directory:alias("x", "nobody"), false)
+  w:pattern [[p.pattern "Robot" {
+    p.reaction "a" { allowed_sources = "robot0", p.where { type = "go" } {} },
+    p.reaction "b" { allowed_sources = { "rover" }, p.where { type = "end" } { transition = "$terminate" } } }]]
+  t.eq(w:outcome { type = "go", source = "bob" }.outcome, "no_pattern")
+  t.eq(w:outcome { type = "go", source = "org.wt.robot2" }.outcome, "no_pattern")
+  local id = w:outcome { type = "go", source = "org.wt.robot1" }.threds[1]
+  t.eq(w:outcome { type = "end", source = "bob", thredId = id }.outcome, "not_matched")
+  local _, done = w:send { type = "end", source = "org.wt.robot1", thredId = id }
+  t.eq(done.outcome, "matched")
+  local records = world.task(function() return w.store:records(id, {}) end)
+  local rec = json.decode(records[#records].rec)
+  t.eq(rec.reads, { ["service:rover?org.wt.robot1"] = true })
+  w:close()
+end)
+
 return t.finish()

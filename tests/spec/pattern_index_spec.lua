@@ -104,6 +104,7 @@ t.task("sources", function()
       return group == "group0" and id == "bob"
     end,
     has_role = function(id, role) return id == "bob" and role == "admin" end,
+    is_service = function(address, id) return address == "ann" and id == "org.ann1" end,
   }
   local function allowed(reaction, id) return (sources.allowed(reaction, id, lookups)) end
   local reaction = { allowed_sources = { "ann", "$group0", "/^ROBOT\\d/" } }
@@ -111,6 +112,7 @@ t.task("sources", function()
     allowed(reaction, "my robot7"),
     allowed(reaction, "cat") }, { true, true, true, false, false })
   t.eq(asked[1], "group0")
+  t.ok(allowed(reaction, "org.ann1"), "a service whose address is allowed")
   t.ok(allowed({}, "cat"))
   t.eq({ allowed({ allowed_roles = { "user", "admin" } }, "bob"), allowed({ allowed_roles = { "admin" } }, "ann") },
     { true, false })

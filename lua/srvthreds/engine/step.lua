@@ -82,7 +82,7 @@ function step:write_with(doing, fn, ...)
   return e
 end
 
--- Group membership and roles come from outside: what was asked is recorded with the step.
+-- Membership, addresses and roles come from outside: what was asked is recorded with the step.
 function step:lookups()
   local directory = self.engine.directory
   return {
@@ -90,6 +90,14 @@ function step:lookups()
       local yes = directory:is_member(group, id)
       self.reads = self.reads or {}
       self.reads["$" .. group .. "?" .. id] = yes
+      return yes
+    end,
+    is_service = function(address, id)
+      local yes = directory:is_service(address, id)
+      if yes then
+        self.reads = self.reads or {}
+        self.reads["service:" .. address .. "?" .. id] = true
+      end
       return yes
     end,
     has_role = function(id, role)

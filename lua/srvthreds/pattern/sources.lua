@@ -6,18 +6,22 @@ local sources = {}
 
 ---@class srvthreds.pattern.Lookups
 ---@field is_member fun(group: string, id: string): boolean group without its $
+---@field is_service fun(address: string, id: string): boolean is the address that of the service of this id?
 ---@field has_role fun(id: string, role: string): boolean
 
 -- One list of sources, sorted by kind: ids by name, groups, compiled regexes.
 local function prepare(list)
-  local ids, groups, regexes = {}, {}, {}
+  local ids, addresses, groups, regexes = {}, {}, {}, {}
   for _, source in ipairs(list) do
     local first, text = source:sub(1, 1), source:match("^/(.*)/$")
     if first == "$" then groups[#groups + 1] = source:sub(2)
     elseif text then regexes[#regexes + 1] = regex.compile(text, { caseless = true })
-    else ids[source] = true end
+    else
+      ids[source] = true
+      addresses[#addresses + 1] = source
+    end
   end
-  return { ids = ids, groups = groups, regexes = regexes }
+  return { ids = ids, addresses = addresses, groups = groups, regexes = regexes }
 end
 
 -- By the list itself, so that it is prepared once a load.
@@ -35,6 +39,9 @@ local function source_allowed(list, id, lookups)
   end
   for _, group in ipairs(kinds.groups) do
     if lookups.is_member(group, id) then return true end
+  end
+  for _, address in ipairs(kinds.addresses) do
+    if lookups.is_service(address, id) then return true end
   end
   return false
 end
