@@ -153,6 +153,14 @@ t.test("events say what became of them and why", with(function(w)
   w:outcome { id = "t1", type = "other", thredId = "lost" }
   t.eq(get(w, "/api/events/t1").outcome, "no_thred")
   t.eq(call(w, "GET", "/api/events/none"), 404)
+  w:pattern((DUO:gsub("Duo", "Trio")))
+  local both = w:outcome { id = "s1", type = "go" }
+  e = get(w, "/api/events/s1")
+  table.sort(both.threds)
+  local threds = json.copy(e.threds)
+  table.sort(threds)
+  t.ok(#threds == 2 and json.equal(threds, both.threds))
+  t.ok(e.why:find("start:duo, start:trio", 1, true))
 end))
 
 t.test("dead letters: list, show, retry, drop", with(function(w)

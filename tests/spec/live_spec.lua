@@ -156,9 +156,14 @@ t.test("a changed module changes the patterns that require it, and only those", 
   t.ok(store.active.a ~= a)
   t.eq(store.active.b, b)
   t.ok(store.rows[store.active.a].files["lib/geo.lua"])
+  folder:write("patterns/lib/geo.lua", 'return { text = "three" }')
+  l, registry = start() -- it changed while nothing ran
+  t.eq(registry.actives.a.description, "three")
+  l, registry = start()
+  t.eq(registry.actives.a.description, "three")
   folder:remove "patterns/lib/geo.lua"
   scan(l)
-  t.eq(registry.actives.a.description, "two")
+  t.eq(registry.actives.a.description, "three")
   t.ok(l:problems()[1].failed)
 end))
 
@@ -246,7 +251,7 @@ t.test("at start only a version that was never seen is taken: a rollback survive
   t.eq(store.active.a, two)
 end))
 
-t.test("disabled stays disabled, over a reload and a restart", with(function(folder, _, start)
+t.test("disabled stays disabled, over a reload and a restart", with(function(folder, store, start)
   folder:write("patterns/a.lua", source("A", "one"))
   local l, registry = start()
   t.ok(task(function() return l:enable("a", false) end))
@@ -254,6 +259,7 @@ t.test("disabled stays disabled, over a reload and a restart", with(function(fol
   folder:write("patterns/a.lua", source("A", "two"))
   scan(l)
   t.eq(candidates(registry, "two"), 0)
+  t.eq(store.enabled.a, false)
   l, registry = start()
   t.eq(candidates(registry, "two"), 0)
   t.ok(task(function() return l:enable("a", true) end))

@@ -246,7 +246,7 @@ t.test("explain", function()
   end
 end)
 
-for _, name in ipairs { "contact", "echo_test" } do
+for _, name in ipairs { "contact", "echo" } do
   t.task("the ef-detection profile: " .. name, function()
     local file = "run-profiles/ef-detection/patterns/" .. name .. ".lua"
     local loaded, problems = pattern.load(runtime.read_file(file), file)

@@ -2,11 +2,20 @@
 -- One event: what it was, what became of it, and why.
 
 local codes = require "srvthreds.engine.codes"
+local ids = require "srvthreds.engine.ids"
 local json = require "core.json"
 local api = require "srvthreds.admin.api"
 local records = require "srvthreds.admin.records"
 
-local function threds_of(row, rec)
+-- The thred of one of several targets, if it came to be.
+local function thred_of(admin, target, row, event)
+  local kind, arg = target:match "^(%a+):(.*)$"
+  local id = arg
+  if kind == "start" then id = ids.started(admin.engine.key, arg, row.source or "", event and event.id or "") end
+  return id and admin.store:thred(id) and id or nil
+end
+
+local function threds_of(admin, row, rec, event)
   local list, seen = {}, {}
   local function add(id)
     if type(id) == "string" and not seen[id] then
@@ -15,8 +24,8 @@ local function threds_of(row, rec)
     end
   end
   add(row.thred)
-  for _, id in ipairs(row.threds or {}) do add(id) end
   add(rec.thred)
+  for _, target in ipairs(rec.targets or {}) do add(thred_of(admin, target, row, event)) end
   return json.array(list)
 end
 
@@ -30,7 +39,8 @@ local function show(admin, call)
   return {
     id = event and event.id or call.id, n = row.n, at = row.at, event = event,
     outcome = outcome or not out and "pending" or nil,
-    direction = row.kind, source = row.source, step = row.step, threds = threds_of(row, rec), log = rec.log, error = rec.error,
+    direction = row.kind, source = row.source, step = row.step, threds = threds_of(admin, row, rec, event),
+    log = rec.log, error = rec.error,
     to = rec.to, people = rec.people, services = rec.services, unknown = rec.unknown, targets = rec.targets,
     offered = rec.offered, why = not out and records.why(row.outcome, rec) or nil,
   }
