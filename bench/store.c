@@ -130,7 +130,8 @@ static double bare_run(struct bare *b, int batch, double seconds, double *p50)
 static void bare_open(struct bare *b, const char *path)
 {
 	sqlite3_open(path, &b->db);
-	sql(b->db, "pragma journal_mode=wal;pragma synchronous=full;pragma cache_size=-65536;pragma wal_autocheckpoint=4000");
+	sql(b->db,
+	    "pragma journal_mode=wal;pragma synchronous=full;pragma cache_size=-65536;pragma wal_autocheckpoint=4000");
 	sqlite3_prepare_v2(b->db, "insert into event values(?,?,?,?,?,?,?,?,?,?,?,?)", -1, &b->event, NULL);
 	sqlite3_prepare_v2(b->db, "insert into inbox values(?,?,?)", -1, &b->inbox, NULL);
 	sqlite3_prepare_v2(b->db, "update thred set step=?,last=?,state=? where n=?", -1, &b->thred, NULL);
@@ -163,7 +164,11 @@ struct bench {
 	long sent, done, batches;
 	int width;
 	bool filling, stop;
-	struct { int64_t ticket; int source; double begun; } under_way[4096];
+	struct {
+		int64_t ticket;
+		int source;
+		double begun;
+	} under_way[4096];
 	size_t head, len;
 	double took[SAMPLES];
 	size_t samples;
@@ -195,7 +200,10 @@ static void send_one(struct bench *b, int source)
 	memset(body + head, 'x', (size_t)(IN - head));
 	body[IN - 2] = '"';
 	body[IN - 1] = '}';
-	struct accept a = {.source = {name, (size_t)name_len}, .id = {id, (size_t)id_len}, .body = {body, IN}, .at = runtime_now(b->rt)};
+	struct accept a = {.source = {name, (size_t)name_len},
+			   .id = {id, (size_t)id_len},
+			   .body = {body, IN},
+			   .at = runtime_now(b->rt)};
 	memcpy(a.content, body + 10, 16);
 	struct accepted r;
 	struct error e;
@@ -224,9 +232,14 @@ static void begun(void *arg, const struct begun *x, const struct error *e)
 	body[OUT - 2] = '"';
 	body[OUT - 1] = '}';
 	struct span inbox = text(j->source);
-	struct store_event out = {.id = {id, (size_t)id_len}, .body = {body, OUT}, .rec = {filler, REC}, .inbox = &inbox, .inboxes = 1};
-	struct store_changes c = {.delivery = j->delivery, .outcome = OUTCOME_MATCHED, .rec = {filler, REC},
-				  .state = {filler, STATE}, .events = &out, .event_count = 1};
+	struct store_event out = {
+		.id = {id, (size_t)id_len}, .body = {body, OUT}, .rec = {filler, REC}, .inbox = &inbox, .inboxes = 1};
+	struct store_changes c = {.delivery = j->delivery,
+				  .outcome = OUTCOME_MATCHED,
+				  .rec = {filler, REC},
+				  .state = {filler, STATE},
+				  .events = &out,
+				  .event_count = 1};
 	struct error why;
 	if (store_commit(x->step, &c, &why) < 0)
 		fail(&why);
@@ -284,7 +297,8 @@ static void threds(struct bench *b)
 		struct error e;
 		while (store_begin_new(b->store, (struct span){id, (size_t)len}, &r, &x, NULL, NULL, &e) != STORE_DONE)
 			abort();
-		struct store_changes c = {.outcome = OUTCOME_NONE, .state = {filler, STATE}, .version = text("v"), .reaction = text("r")};
+		struct store_changes c = {
+			.outcome = OUTCOME_NONE, .state = {filler, STATE}, .version = text("v"), .reaction = text("r")};
 		if ((ticket = store_commit(x.step, &c, &e)) < 0)
 			fail(&e);
 		if (i % 500 == 0)
@@ -343,7 +357,8 @@ int main(int argc, char **argv)
 	double t0 = now();
 	load(&b, SOURCES, 0, seconds);
 	double rate = (double)b.done / (now() - t0), batch = (double)b.done / (double)b.batches;
-	snprintf(notes, sizeof notes, "C API, %d sources, batch %.0f, 4 rows and %d bytes a step", SOURCES, batch, IN + OUT + STATE + 2 * REC);
+	snprintf(notes, sizeof notes, "C API, %d sources, batch %.0f, 4 rows and %d bytes a step", SOURCES, batch,
+		 IN + OUT + STATE + 2 * REC);
 	report("durable steps/s through the store", rate, "1/s", notes);
 	load(&b, 1, 0, 1);
 	qsort(b.took, b.samples, sizeof *b.took, by_value);

@@ -27,10 +27,10 @@ enum thred_status { THRED_ACTIVE = 1, THRED_FINISHED, THRED_TERMINATED };
 /* The model's words; the numbers are stored, so only add at the end. */
 #define STORE_OUTCOMES(X)                                                                                              \
 	X(QUEUED, "queued")                                                                                            \
-	X(MATCHED, "matched") X(PARTIAL, "partial") X(NOT_MATCHED, "not_matched") X(NO_PATTERN, "no_pattern")          \
-		X(NO_THRED, "no_thred") X(REFUSED, "refused") X(EXPIRED, "expired") X(RELAYED, "relayed")              \
-			X(EARLY_KEPT, "early_kept") X(EARLY_LAPSED, "early_lapsed") X(ERROR, "error")                  \
-				X(HANDLED, "handled")
+	X(MATCHED, "matched")                                                                                          \
+	X(PARTIAL, "partial") X(NOT_MATCHED, "not_matched") X(NO_PATTERN, "no_pattern") X(NO_THRED, "no_thred")        \
+		X(REFUSED, "refused") X(EXPIRED, "expired") X(RELAYED, "relayed") X(EARLY_KEPT, "early_kept")          \
+			X(EARLY_LAPSED, "early_lapsed") X(ERROR, "error") X(HANDLED, "handled")
 
 enum store_outcome {
 #define X(name, text) OUTCOME_##name,
@@ -159,7 +159,8 @@ enum look_kind {
 	LOOK_CURSOR,
 	LOOK_COUNTS,
 	LOOK_THRED_COUNTS,
-	LOOK_ACTIVE_PATTERNS, LOOK_ACTIVE_FILES,
+	LOOK_ACTIVE_PATTERNS,
+	LOOK_ACTIVE_FILES,
 	LOOK_PATTERNS,
 	LOOK_PATTERN,
 	LOOK_PATTERN_FILES,

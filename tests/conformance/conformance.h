@@ -12,12 +12,12 @@
 struct bed {
 	const char *scheme; /* "sqlite:" gets a temporary folder for each test */
 	char url[128], folder[96];
-	bool durable;      /* opened again it holds what it held */
+	bool durable; /* opened again it holds what it held */
 	bool virtual_time;
 	struct runtime *rt;
 	struct store *store;
 	struct queue *queue;
-	int64_t told;      /* the last ticket that became durable */
+	int64_t told; /* the last ticket that became durable */
 	struct delivery_copy {
 		int64_t n, event;
 		char source[64], id[64], target[64], doc[1024], message[256];

@@ -145,7 +145,8 @@ static void messages_and_services(void **state)
 	until_count(b, 1);
 	bed_thred(b, "t1", "p", "{}", 0);
 	struct span services[] = {text("robot")};
-	struct store_event event = {.id = text("o1"), .body = text("{\"id\":\"o1\"}"), .services = services, .service_count = 1};
+	struct store_event event = {
+		.id = text("o1"), .body = text("{\"id\":\"o1\"}"), .services = services, .service_count = 1};
 	struct store_message m = {.topic = text("engine"), .target = text("start:q"), .body = text("{\"m\":1}")};
 	struct store_changes c = no_changes();
 	c.delivery = b->got[0].n;
@@ -337,7 +338,8 @@ static void old_things_are_swept(void **state)
 			runtime_advance(b->rt, 3600000);
 		struct sizes x = {0};
 		store_look(b->store, &(struct look){.kind = LOOK_INBOX, .id = text("ann")}, inbox_rows, &x);
-		store_look(b->store, &(struct look){.kind = LOOK_EVENT, .id = text("e299"), .source = text("ann")}, record_rows, &x);
+		store_look(b->store, &(struct look){.kind = LOOK_EVENT, .id = text("e299"), .source = text("ann")},
+			   record_rows, &x);
 		bed_until(b, &x.done, 2);
 		assert_true(x.inbox <= 1);
 		assert_int_equal(x.records, 1);
@@ -353,9 +355,13 @@ int queue_conformance(const char *scheme, bool durable, bool virtual_time)
 {
 	struct bed bed = {.scheme = scheme, .durable = durable, .virtual_time = virtual_time};
 	const struct CMUnitTest tests[] = {
-		BED_TEST(accepted_in_order_and_delivered_once), BED_TEST(what_is_not_settled_comes_again),
-		BED_TEST(duplicates_and_conflicts), BED_TEST(messages_and_services), BED_TEST(dead_letters_are_kept_and_retried),
-		BED_TEST(more_than_memory_holds), BED_TEST(old_things_are_swept),
+		BED_TEST(accepted_in_order_and_delivered_once),
+		BED_TEST(what_is_not_settled_comes_again),
+		BED_TEST(duplicates_and_conflicts),
+		BED_TEST(messages_and_services),
+		BED_TEST(dead_letters_are_kept_and_retried),
+		BED_TEST(more_than_memory_holds),
+		BED_TEST(old_things_are_swept),
 	};
 	return cmocka_run_group_tests_name(scheme, tests, NULL, NULL);
 }

@@ -185,7 +185,8 @@ static void take_rows(void *arg, const struct rows *rows, const struct error *e)
 	r->gone = rows->gone;
 	for (size_t i = 0; rows->count && i < rows->columns; i++)
 		if (strcmp(rows->names[i], "id") == 0)
-			snprintf(r->first, sizeof r->first, "%.*s", (int)rows->cells[i].text.len, rows->cells[i].text.data);
+			snprintf(r->first, sizeof r->first, "%.*s", (int)rows->cells[i].text.len,
+				 rows->cells[i].text.data);
 	r->done = 1;
 }
 
@@ -309,10 +310,11 @@ int store_conformance(const char *scheme, bool durable, bool virtual_time)
 {
 	struct bed bed = {.scheme = scheme, .durable = durable, .virtual_time = virtual_time};
 	const struct CMUnitTest tests[] = {
-		BED_TEST(steps_build_on_each_other), BED_TEST(locks_are_first_come_first_served), BED_TEST(abort_leaves_no_trace),
-		BED_TEST(instances_are_reserved), BED_TEST(timers_fire_once_and_come_back),
-		BED_TEST(records_and_inboxes_are_read_in_order), BED_TEST(a_wrong_commit_changes_nothing),
-		BED_TEST(many_threds_in_a_small_cache), BED_TEST(the_newest_state_stays),
+		BED_TEST(steps_build_on_each_other),      BED_TEST(locks_are_first_come_first_served),
+		BED_TEST(abort_leaves_no_trace),          BED_TEST(instances_are_reserved),
+		BED_TEST(timers_fire_once_and_come_back), BED_TEST(records_and_inboxes_are_read_in_order),
+		BED_TEST(a_wrong_commit_changes_nothing), BED_TEST(many_threds_in_a_small_cache),
+		BED_TEST(the_newest_state_stays),
 	};
 	return cmocka_run_group_tests_name(scheme, tests, NULL, NULL);
 }

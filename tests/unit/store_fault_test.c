@@ -340,7 +340,8 @@ static void a_kill_is_counted_for_what_ran(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(a_full_disk_heals), TEST(a_failed_sync_ends_the_process), TEST(a_newer_file_is_refused),
-					   TEST(the_folder_is_for_one), TEST(a_kill_is_counted_for_what_ran)};
+	const struct CMUnitTest tests[] = {TEST(a_full_disk_heals), TEST(a_failed_sync_ends_the_process),
+					   TEST(a_newer_file_is_refused), TEST(the_folder_is_for_one),
+					   TEST(a_kill_is_counted_for_what_ran)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,10 @@ struct load {
 	int out, first, last, next;
 	bool drain;
 	uint64_t idle_since;
-	struct ack { int64_t ticket; int number; } acks[4 * EVENTS];
+	struct ack {
+		int64_t ticket;
+		int number;
+	} acks[4 * EVENTS];
 	size_t ack_count, acked;
 };
 
@@ -73,10 +76,18 @@ static void commit(struct job *j, struct step *step)
 	memset(body + head, 'x', 400);
 	snprintf(body + head + 400, 8, "\"}");
 	struct span inbox = text(j->source), service = text("robot");
-	struct store_event event = {.id = text(out), .body = text(body), .inbox = &inbox, .inboxes = 1, .services = &service,
+	struct store_event event = {.id = text(out),
+				    .body = text(body),
+				    .inbox = &inbox,
+				    .inboxes = 1,
+				    .services = &service,
 				    .service_count = 1};
-	struct store_changes c = {.delivery = j->delivery, .outcome = OUTCOME_MATCHED, .rec = text("{}"), .state = text(state),
-				  .events = &event, .event_count = 1};
+	struct store_changes c = {.delivery = j->delivery,
+				  .outcome = OUTCOME_MATCHED,
+				  .rec = text("{}"),
+				  .state = text(state),
+				  .events = &event,
+				  .event_count = 1};
 	struct error e;
 	if (store_commit(step, &c, &e) < 0)
 		failed(NULL, &e);
@@ -214,7 +225,8 @@ static void child(const char *url, int out, int first, bool drain)
 	queue_consume(l.queue, text("engine"), &(struct consumer){&l, deliver, 0});
 	queue_consume(l.queue, text("robot"), &(struct consumer){&l, handle, 0});
 	l.idle_since = uv_hrtime();
-	while (l.next < l.last || l.acked < l.ack_count || uv_hrtime() - l.idle_since < 300000000u || queue_depth(l.queue)) {
+	while (l.next < l.last || l.acked < l.ack_count || uv_hrtime() - l.idle_since < 300000000u ||
+	       queue_depth(l.queue)) {
 		for (int i = 0; i < 7 && l.next < l.last; i++, l.next++) {
 			send_event(&l, l.next);
 			if (l.next % 3 == 0)
@@ -314,8 +326,10 @@ static void compare(struct world *w)
 	assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
 	sqlite3_finalize(st);
 	/* Acknowledged: there, once, processed. */
-	assert_int_equal(sqlite3_exec(db, "create temp table had as select json_extract(body,'$.id') id from event "
-				      "where source>0 and outcome is not null;create index temp.had_id on had(id)", NULL, NULL, NULL),
+	assert_int_equal(sqlite3_exec(db,
+				      "create temp table had as select json_extract(body,'$.id') id from event "
+				      "where source>0 and outcome is not null;create index temp.had_id on had(id)",
+				      NULL, NULL, NULL),
 			 SQLITE_OK);
 	sqlite3_prepare_v2(db, "select count(*) from had where id=?", -1, &st, NULL);
 	int acked = 0;
@@ -334,13 +348,18 @@ static void compare(struct world *w)
 	sqlite3_finalize(st);
 	assert_true(acked > 100);
 	int64_t in = count(db, "select count(*) from event where source>0");
-	assert_int_equal(count(db, "select count(distinct source||json_extract(body,'$.id')) from event where source>0"), in);
-	assert_int_equal(count(db, "select count(*) from event where source>0 and (outcome is null or thred is null)"), 0);
+	assert_int_equal(
+		count(db, "select count(distinct source||json_extract(body,'$.id')) from event where source>0"), in);
+	assert_int_equal(count(db, "select count(*) from event where source>0 and (outcome is null or thred is null)"),
+			 0);
 	/* Every event moved its thred once: counters, step numbers, chains. */
 	assert_int_equal(count(db, "select sum(json_extract(state,'$.count')) from thred"), in);
 	assert_int_equal(count(db, "select sum(step) from thred"), in);
-	assert_int_equal(count(db, "select count(*) from event e where source>0 and not exists"
-				   "(select 1 from event o where o.source=0 and o.prev=e.n and o.thred=e.thred and o.step=e.step)"), 0);
+	assert_int_equal(
+		count(db,
+		      "select count(*) from event e where source>0 and not exists"
+		      "(select 1 from event o where o.source=0 and o.prev=e.n and o.thred=e.thred and o.step=e.step)"),
+		0);
 	assert_int_equal(count(db, "select count(*) from event where source=0"), in);
 	assert_int_equal(count(db, "select count(*) from inbox"), in);
 	assert_int_equal(count(db, "select sum(m) from (select max(k) m from inbox group by who)"), in);
