@@ -2,6 +2,7 @@
 local args = require "srvthreds.cli.args"
 local codes = require "srvthreds.cli.codes"
 local help = require "srvthreds.cli.help"
+local runtime = require "core.runtime"
 local t = require "srvthreds.spec"
 local verbs = require "srvthreds.cli.verbs"
 
@@ -105,6 +106,22 @@ t.test("every verb has examples of its own, words with help, and fits in 120 col
     for line in help.verb(one):gmatch("[^\n]+") do t.ok(utf8.len(line) <= 120, name .. ": " .. line) end
   end)
   for line in help.all():gmatch("[^\n]+") do t.ok(utf8.len(line) <= 120, line) end
+end)
+
+-- GOLDEN=write makes it anew; read the difference before it is committed.
+t.test("all help texts are as they were", function()
+  local path, out = "tests/spec/golden/cli_help.txt", {}
+  local function add(command, text) out[#out + 1] = ("$ %s\n%s\n"):format(command, text) end
+  add("srvthreds", help.short())
+  add("srvthreds --help", help.all())
+  each_verb(function(one, name) add(("srvthreds %s --help"):format(name), help.verb(one)) end)
+  local text = table.concat(out, "\n")
+  if os.getenv "GOLDEN" == "write" then assert(runtime.write_file(path, text)) end
+  local golden = assert(runtime.read_file(path))
+  for line in text:gmatch("[^\n]+") do
+    t.ok(golden:find(line, 1, true), "not in the golden text: " .. line)
+  end
+  t.ok(golden == text, "the golden text differs")
 end)
 
 t.test("every name of the help is listed once, every code is there once", function()

@@ -72,7 +72,8 @@ local function told(raised)
     if raised.cause and raised.cause ~= "" then text = text .. ": " .. tostring(raised.cause) end
     return problem.new(refusals[raised.code] and "refused" or "failed", text)
   end
-  return debug.traceback(tostring(raised), 2)
+  raised = tostring(raised)
+  return raised:find("\nstack traceback:", 1, true) and raised or debug.traceback(raised, 2)
 end
 
 local ok, result = xpcall(run, told, { ... })

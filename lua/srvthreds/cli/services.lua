@@ -46,10 +46,11 @@ services.debug_flag = { name = "debug", short = "d", help = "debug logs, as --lo
 
 ---@param call srvthreds.cli.Call
 ---@param options table of service.run, without config and shipped
+---@return table service
 function services.run(call, options)
   options.config = services.config(call)
   options.shipped = services.shipped()
-  require("srvthreds.service").run(options)
+  return require("srvthreds.service").run(options)
 end
 
 services.keys = { "data", "patterns", "agents", "profiles", "bind", "engine.port", "session.port", "session.http_port",

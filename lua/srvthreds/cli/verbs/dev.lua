@@ -1,9 +1,11 @@
 -- SPDX-License-Identifier: MIT
+local next_steps = require "srvthreds.cli.next_steps"
 local services = require "srvthreds.cli.services"
 
 local function run(call)
-  services.run(call, { services = { "engine", "session", "agents" }, dev = true, profile = call.words[1],
-    default_profile = "ef-detection" })
+  local service = services.run(call, { services = { "engine", "session", "agents" }, dev = true,
+    profile = call.words[1], default_profile = "ef-detection" })
+  next_steps.say(call, service)
 end
 
 return {
