@@ -62,23 +62,33 @@ function offers:candidates(doc)
   return found
 end
 
+-- The reaction of this version, if it waits for unbound events; threds may run versions that nothing else has loaded.
+local function open_reaction(self, place)
+  local ok, pattern = pcall(self.engine.patterns.version, self.engine.patterns, place.pattern, place.version)
+  local i = ok and pattern and pattern.by_name[place.reaction]
+  local reaction = i and pattern.reactions[i]
+  if reaction and reaction.allow_unbound_events then return pattern, reaction end
+end
+
 ---Reads again who waits where: at start, and when what was in memory is gone.
 function offers:load()
   self.index, self.places, self.of = index.new(), {}, {}
-  for _, version in ipairs(self.engine.patterns:loaded()) do
-    for _, reaction in ipairs(version.reactions) do
-      if reaction.allow_unbound_events then self:load_place(version, reaction) end
-    end
+  for _, place in ipairs(self.engine.store:thred_counts()) do
+    local pattern, reaction
+    if place.status == "active" then pattern, reaction = open_reaction(self, place) end
+    if reaction then self:load_place(pattern, reaction) end
   end
 end
 
 function offers:load_place(version, reaction)
   local after
   repeat
-    local page = self.engine.store:threds { pattern = version.id, version = version.version, reaction = reaction.name,
-      status = "active", limit = 1000, after = after }
+    local page = self.engine.store:threds { pattern = version.id, reaction = reaction.name, status = "active", limit = 1000,
+      after = after }
     for _, row in ipairs(page.items) do
-      self:moved { id = row.id, pattern = version, state = { status = "active" }, reaction = function() return reaction end }
+      if row.version == version.version then
+        self:moved { id = row.id, pattern = version, state = { status = "active" }, reaction = function() return reaction end }
+      end
     end
     after = page.after
   until not after
