@@ -9,10 +9,15 @@
 #define SRVTHREDS_FAULT_H
 
 #define FAULT_POINTS(X)                                                                                                \
-	X(after_consume)                                                                                               \
 	X(after_lock_and_load)                                                                                         \
-	X(after_lua) X(before_commit) X(mid_batch) X(after_commit) X(after_each_publish) X(after_all_confirms)         \
-		X(before_ack) X(after_ack)
+	X(after_lua)                                                                                                   \
+	X(before_commit)                                                                                               \
+	X(mid_batch)                                                                                                   \
+	X(after_commit)                                                                                                \
+	X(after_each_publish)                                                                                          \
+	X(after_all_confirms)                                                                                          \
+	X(before_ack)                                                                                                  \
+	X(after_ack)
 
 enum fault_point {
 #define X(name) FAULT_##name,

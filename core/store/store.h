@@ -26,11 +26,18 @@ enum thred_status { THRED_ACTIVE = 1, THRED_FINISHED, THRED_TERMINATED };
 
 /* The model's words; the numbers are stored, so only add at the end. */
 #define STORE_OUTCOMES(X)                                                                                              \
-	X(QUEUED, "queued")                                                                                            \
 	X(MATCHED, "matched")                                                                                          \
-	X(PARTIAL, "partial") X(NOT_MATCHED, "not_matched") X(NO_PATTERN, "no_pattern") X(NO_THRED, "no_thred")        \
-		X(REFUSED, "refused") X(EXPIRED, "expired") X(RELAYED, "relayed") X(EARLY_KEPT, "early_kept")          \
-			X(EARLY_LAPSED, "early_lapsed") X(ERROR, "error") X(HANDLED, "handled")
+	X(PARTIAL, "partial")                                                                                          \
+	X(NOT_MATCHED, "not_matched")                                                                                  \
+	X(NO_PATTERN, "no_pattern")                                                                                    \
+	X(NO_THRED, "no_thred")                                                                                        \
+	X(REFUSED, "refused")                                                                                          \
+	X(EXPIRED, "expired")                                                                                          \
+	X(RELAYED, "relayed")                                                                                          \
+	X(EARLY_KEPT, "early_kept")                                                                                    \
+	X(EARLY_LAPSED, "early_lapsed")                                                                                \
+	X(ERROR, "error")                                                                                              \
+	X(HANDLED, "handled")
 
 enum store_outcome {
 #define X(name, text) OUTCOME_##name,
