@@ -282,3 +282,58 @@ def test_join_at_a_terminal(server):
         process.kill()
         process.wait()
         os.close(master)
+
+
+FAILING = """
+local p = require "srvthreds.pattern"
+return p.pattern "Failing" {
+  p.reaction "only" {
+    p.where { type = "org.wt.fail" } {
+      on_true = function(event, thred) thred.x = event:value("position").latitude end,
+      transition = "$terminate",
+    },
+  },
+}
+"""
+
+
+@pytest.fixture
+def with_patterns(servers, tmp_path):
+    folder = tmp_path / "patterns"
+    folder.mkdir()
+    (folder / "failing.lua").write_text(FAILING)
+    server = servers(f"--patterns={folder}").start()
+    server.patterns = folder
+    return server
+
+
+def test_dead_letters_are_looked_at_tried_again_and_dropped(with_patterns):
+    server = with_patterns
+    done = server.run("send", "type=org.wt.fail", "--wait")
+    assert done.returncode == 1 and "outcome  error" in done.stdout, done
+    rows = json.loads(server.run("dead", "list", "-o", "json").stdout)
+    assert len(rows) == 1 and rows[0]["pattern"] == "failing", rows
+    letter = str(rows[0]["id"])
+    assert "failing" in server.run("dead", "list").stdout
+    shown = server.run("dead", "show", letter).stdout
+    assert "org.wt.fail" in shown and "only" in shown
+    assert server.run("dead", "retry", letter, "--yes").returncode == 0
+
+    def again():
+        rows = json.loads(server.run("dead", "list", "-o", "json").stdout)
+        return rows[0]["id"] if len(rows) == 1 else None
+    letter = str(until(again, what="the letter that failed again"))
+    assert server.run("dead", "drop", letter, "--yes").returncode == 0
+    assert json.loads(server.run("dead", "list", "-o", "json").stdout) == []
+
+
+def test_patterns_list_explains_a_bad_file(with_patterns):
+    server = with_patterns
+    (server.patterns / "failing.lua").write_text(FAILING.replace("on_true", "on_ture"))
+
+    def explained():
+        text = server.run("patterns", "list").stdout
+        return text if "on_ture" in text else None
+    text = until(explained, what="the mistake in patterns list")
+    assert "failing.lua:6" in text and "on_true" in text and "its file has mistakes" in text
+    assert "pattern files have mistakes" in server.run("doctor").stdout
