@@ -9,6 +9,7 @@
 #define SRVTHREDS_FAULT_H
 
 #define FAULT_POINTS(X)                                                                                                \
+	X(after_consume)                                                                                               \
 	X(after_lock_and_load)                                                                                         \
 	X(after_lua)                                                                                                   \
 	X(before_commit)                                                                                               \

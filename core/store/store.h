@@ -26,6 +26,7 @@ enum thred_status { THRED_ACTIVE = 1, THRED_FINISHED, THRED_TERMINATED };
 
 /* The model's words; the numbers are stored, so only add at the end. */
 #define STORE_OUTCOMES(X)                                                                                              \
+	X(QUEUED, "queued")                                                                                            \
 	X(MATCHED, "matched")                                                                                          \
 	X(PARTIAL, "partial")                                                                                          \
 	X(NOT_MATCHED, "not_matched")                                                                                  \
