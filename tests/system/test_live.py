@@ -243,3 +243,35 @@ return p.pattern "Ask" {
         file.write_text("return {")
         server.wait_log(lambda l: "the agent goes on as it was" in l["msg"], 2)
         assert ask(client, "ask") == "no"
+
+
+def test_a_file_that_never_ends_loading_holds_up_nobody(live):
+    with live.connect("p0") as client:
+        client.send({"type": "echo"})
+        thred = client.wait()["thredId"]
+        replace(live.patterns / "a.lua", "while true do end")
+        slowest, began = 0, time.monotonic()
+        while not any("a.lua can't be used" in line["msg"] for line in live.log()):
+            sent = time.monotonic()
+            client.send({"type": "echo", "thredId": thred})
+            client.wait()
+            slowest = max(slowest, time.monotonic() - sent)
+            assert time.monotonic() - began < 5
+        assert slowest < 0.3
+        assert "SRV-P003" in live.admin("GET", "/api/patterns")[1]["problems"][0]["text"]
+
+
+def test_saving_under_load_loses_nothing(live):
+    file = live.patterns / "a.lua"
+    takes_over(live, "a", lambda: replace(file, pattern("A", "a", "round 0")))
+    with live.connect("p0") as client:
+        sent = []
+        for round in range(1, 6):
+            replace(file, pattern("A", "a", f"round {round}"))
+            until_then = time.monotonic() + 0.3
+            while time.monotonic() < until_then:
+                sent.append(client.send({"type": "a"}))
+        until(lambda: len(client.events) == len(sent), 10, "an answer to each")
+        titles = [event["data"]["title"] for event in client.events]
+        assert titles == sorted(titles), "from one version to the next, never back"
+        assert titles[-1] == "round 5" and len(set(titles)) >= 4

@@ -19,6 +19,7 @@ local version = require "srvthreds.live.version"
 local watchers = require "srvthreds.live.watcher"
 
 local SECOND_LOOK_MS = 150
+local GONE = { modules = {} } -- what was seen of a file that isn't there
 local RETRY_MS = 1000 -- after the store refused a change
 
 ---@class srvthreds.LiveOptions
@@ -73,19 +74,25 @@ local function compile(self, folder, file)
   }
 end
 
--- Has this been seen before, just so? If not, the look is repeated and what was there stays until then.
-local function second_look(self, path, seen, settled)
-  if settled or self.pending[path] == seen then return true end
+-- What is missing or bad is looked at again, and what was there stays until then.
+local function look_again(self, path, seen)
   self.pending[path] = seen
   self.repeat_in = SECOND_LOOK_MS
-  return false
+end
+
+local function is_same(folder, entry, file)
+  return entry and entry.source == file.source and same_modules(folder, entry)
 end
 
 local function look_at_file(self, folder, file, settled)
-  local before = self.files[file.path]
-  if before and before.source == file.source and same_modules(folder, before) then return before end
-  local entry = compile(self, folder, file)
-  if not entry.version.pattern and not second_look(self, file.path, file.source, settled) then return before end
+  local before, pending = self.files[file.path], self.pending[file.path]
+  if is_same(folder, before, file) then return before end
+  local seen_before = pending and is_same(folder, pending, file)
+  local entry = seen_before and pending or compile(self, folder, file)
+  if not entry.version.pattern and not settled and not seen_before then
+    look_again(self, file.path, entry)
+    return before
+  end
   -- A bad file is still the file of its pattern.
   entry.id = entry.version.pattern and entry.version.pattern.id or before and before.id or self.active:id_of(file.name)
   return entry
@@ -98,7 +105,10 @@ local function look_around(self, settled)
     for _, file in ipairs(folder:patterns() or {}) do now[file.path] = look_at_file(self, folder, file, settled) end
   end
   for path, before in pairs(self.files) do
-    if not now[path] and not second_look(self, path, "", settled) then now[path] = before end
+    if not now[path] and not settled and self.pending[path] ~= GONE then
+      look_again(self, path, GONE)
+      now[path] = before
+    end
   end
   return now
 end
