@@ -3,6 +3,7 @@
 import pytest
 
 from harness import PROGRAM, Server
+from verb import Verb
 
 LOG_SHOWN = 20000  # characters of a log's end
 
@@ -46,3 +47,17 @@ def servers(request, tmp_path):
 def server(servers):
     """One server with the ef-detection profile, ready."""
     return servers().start()
+
+
+@pytest.fixture
+def verb():
+    """verb(server, "join", "participant0"): a process of its own, ended with the test."""
+    made = []
+
+    def make(server, *arguments):
+        made.append(Verb(server, *arguments))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- From addressees to recipients. What was looked up is returned, so that it can be recorded with the step.
 
+local json = require "core.json"
+
 local addresses = {}
 
 local function flatten(to, out, fail)
@@ -21,7 +23,7 @@ end
 ---@param fail function(message)
 ---@return table { to = addresses as given, people = {ids}, services = {topics}, unknown = {addresses} }
 function addresses.resolve(to, state, directory, fail)
-  local r = { to = flatten(to, {}, fail), people = {}, services = {}, unknown = {} }
+  local r = { to = flatten(to, json.array {}, fail), people = json.array {}, services = json.array {}, unknown = {} }
   local seen = {}
   local function add(list, id)
     if seen[id] then return end

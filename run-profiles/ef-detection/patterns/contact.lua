@@ -22,9 +22,12 @@ local function at(position)
   return ("%s, %s"):format(position.latitude, position.longitude)
 end
 
+-- Clients answer with the first type, `POST /values` with the second.
+local ANSWER = p.one_of("org.wt.client.tell", "org.wt.session")
+
 -- Anyone in the group may still say yes after another said no, until the question expires.
 local function declined(answer)
-  return p.where { type = "org.wt.client.tell", ["values." .. answer] = false } { transition = "$noTransition" }
+  return p.where { type = ANSWER, ["values." .. answer] = false } { transition = "$noTransition" }
 end
 
 return p.pattern "Contact Response" {
@@ -64,7 +67,7 @@ return p.pattern "Contact Response" {
     allowed_sources = "$group0",
     expiry = { after = "1h", transition = "$terminate" },
     p.any {
-      p.where { type = "org.wt.client.tell", ["values.deploy_robot_response"] = true } {
+      p.where { type = ANSWER, ["values.deploy_robot_response"] = true } {
         transform = {
           title = "Deploy Robot",
           content = {
@@ -128,7 +131,7 @@ return p.pattern "Contact Response" {
     allowed_sources = "$group0",
     expiry = { after = "1h", transition = "$terminate" },
     p.any {
-      p.where { type = "org.wt.client.tell", ["values.video_stream_response"] = true } {
+      p.where { type = ANSWER, ["values.video_stream_response"] = true } {
         transform = {
           title = "Robot Video Stream",
           advice = {
