@@ -112,13 +112,19 @@ static int check_expect(http_parser *parser, struct net_request *req)
 	return 0;
 }
 
+static int too_large(http_parser *parser)
+{
+	of(parser)->listener->too_large++;
+	return refuse(parser, 413, "the body is larger than this server takes");
+}
+
 static int check_body(http_parser *parser, struct net_request *req)
 {
 	size_t limit = of(parser)->listener->config.limits.body_size;
 	if (!has_body(parser) || (parser->flags & F_CHUNKED))
 		return 0;
 	if (parser->content_length > limit)
-		return refuse(parser, 413, "the body is larger than this server takes");
+		return too_large(parser);
 	if (parser->content_length <= STREAM_SCRATCH && buf_reserve(&req->body, (size_t)parser->content_length))
 		return refuse(parser, 503, "no memory for the request");
 	return 0;
@@ -159,7 +165,7 @@ static int on_body(http_parser *parser, const char *at, size_t len)
 	struct net_request *req = c->current;
 	req->expects = false;
 	if (req->body.len + len > c->listener->config.limits.body_size)
-		return refuse(parser, 413, "the body is larger than this server takes");
+		return too_large(parser);
 	return buf_add(&req->body, at, len) ? refuse(parser, 503, "no memory for the request") : 0;
 }
 

@@ -311,6 +311,11 @@ void net_pause(struct net_listener *l, bool pause)
 	update_accepting(l);
 }
 
+size_t net_too_large(const struct net_listener *l)
+{
+	return l->too_large;
+}
+
 void net_counts(const struct net_listener *l, size_t *connections, size_t *websockets)
 {
 	*connections = l->connection_count;

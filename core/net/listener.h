@@ -34,6 +34,7 @@ struct net_listener {
 	struct connection *connections; /* a list in the order of their arrival */
 	struct connection *dirty;       /* those with something to send or read */
 	size_t connection_count, websocket_count;
+	size_t too_large;                  /* bodies refused for their size, so far */
 	size_t ending;                     /* of the connections: closed, their handles not yet */
 	size_t requests;                   /* at their owners or in the pool; they keep the listener's memory */
 	struct websocket_side *websockets; /* NULL: no paths */

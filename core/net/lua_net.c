@@ -263,6 +263,8 @@ static int server_index(lua_State *L)
 		lua_pushinteger(L, net_port(s->l));
 	else if (strcmp(key, "connections") == 0)
 		lua_pushinteger(L, (lua_Integer)connections);
+	else if (strcmp(key, "too_large") == 0)
+		lua_pushinteger(L, s->l ? (lua_Integer)net_too_large(s->l) : 0);
 	else if (strcmp(key, "websockets") == 0)
 		lua_pushinteger(L, (lua_Integer)websockets);
 	else

@@ -74,6 +74,8 @@ void net_pause(struct net_listener *l, bool pause);
  * grace_ms what is left is cut. `done` (may be NULL) comes when no handle is left; the listener is gone then. */
 void net_close(struct net_listener *l, uint64_t grace_ms, void (*done)(void *arg), void *arg);
 void net_counts(const struct net_listener *l, size_t *connections, size_t *websockets);
+/* Bodies refused for their size, so far: their owner never saw them. */
+size_t net_too_large(const struct net_listener *l);
 
 /* A request is valid until it is answered or freed, exactly once; also after its connection or listener is gone. */
 const char *net_request_method(const struct net_request *req);

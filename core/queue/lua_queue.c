@@ -170,19 +170,20 @@ struct lua_consumer {
 	int fn;
 };
 
+static void set_running(void *arg, uint64_t key)
+{
+	struct lua_store *o = arg;
+	if (o->store)
+		store_running(o->store, key);
+}
+
 static void deliver(void *arg, const struct delivery *d)
 {
 	struct lua_consumer *c = arg;
 	struct lua_store *o = c->owner;
-	uint64_t key = d->key;
 	lua_rawgeti(o->L, LUA_REGISTRYINDEX, c->fn);
 	push_delivery(o->L, d);
-	o->running = key;
-	store_running(o->store, key);
-	task_start(o->L, 1);
-	o->running = 0;
-	if (o->store)
-		store_running(o->store, 0);
+	task_start_marked(o->L, 1, &(struct task_mark){set_running, o, d->key});
 }
 
 static int l_consume(lua_State *L)

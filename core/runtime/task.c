@@ -19,6 +19,7 @@ struct task {
 	bool suspending, failed, ended;
 	void (*cancel)(void *arg);
 	void *cancel_arg;
+	struct task_mark mark; /* of who started it */
 };
 
 struct tasks {
@@ -139,6 +140,12 @@ static void report(struct tasks *tasks, lua_State *co)
 	lua_pop(tasks->L, 1);
 }
 
+static void set_mark(const struct task *t, bool on)
+{
+	if (t && t->mark.set)
+		t->mark.set(t->mark.arg, on ? t->mark.key : 0);
+}
+
 static void resume(struct task *t)
 {
 	struct tasks *tasks = t->tasks;
@@ -148,7 +155,10 @@ static void resume(struct task *t)
 	tasks->running = t;
 	t->state = TASK_RUNNING;
 	t->suspending = false;
+	set_mark(t, true);
 	int status = lua_resume(t->co, from, t->nresults, &nresults);
+	set_mark(t, false);
+	set_mark(outer, true);
 	tasks->running = outer;
 	if (status == LUA_YIELD) {
 		lua_pop(t->co, nresults);
@@ -182,12 +192,20 @@ static struct task *task_from(lua_State *L, int nargs)
 	lua_xmove(L, t->co, nargs + 1);
 	t->nresults = nargs;
 	t->state = TASK_READY;
+	t->mark = (struct task_mark){0};
 	return t;
 }
 
 void task_start(lua_State *L, int nargs)
 {
 	resume(task_from(L, nargs));
+}
+
+void task_start_marked(lua_State *L, int nargs, const struct task_mark *mark)
+{
+	struct task *t = task_from(L, nargs);
+	t->mark = *mark;
+	resume(t);
 }
 
 void task_start_later(lua_State *L, int nargs)

@@ -40,7 +40,15 @@ struct runtime *task_runtime(lua_State *L);
 /* Starts the function below its `nargs` arguments (popped) as a task and runs it until it first waits or ends. An error
  * that nobody caught goes to the handler. Called from outside any Lua call, or from within another task. */
 void task_start(lua_State *L, int nargs);
-/* The same, at the end of this turn of the loop. */
+/* The same; `set(arg, key)` is called whenever the task begins or goes on, also after a pause, and `set(arg, 0)` whenever
+ * it waits, pauses or has ended. `arg` outlives the task. */
+struct task_mark {
+	void (*set)(void *arg, uint64_t key);
+	void *arg;
+	uint64_t key;
+};
+void task_start_marked(lua_State *L, int nargs, const struct task_mark *mark);
+/* As task_start, at the end of this turn of the loop. */
 void task_start_later(lua_State *L, int nargs);
 /* Told of errors that end a task: message with traceback. Default: stderr. */
 void task_on_error(lua_State *L, void (*fn)(void *arg, const char *message), void *arg);

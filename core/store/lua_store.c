@@ -30,15 +30,12 @@ void *lua_wait_new(struct lua_store *o, size_t size)
 {
 	struct lua_wait *w = xcalloc(1, size);
 	w->owner = o;
-	w->running = o->running;
 	return w;
 }
 
 int lua_wait_suspend(lua_State *L, struct lua_wait *w)
 {
 	w->task = task_prepare(L, wait_cancel, w);
-	if (w->running)
-		store_running(w->owner->store, 0);
 	return task_suspend(L);
 }
 
@@ -53,17 +50,7 @@ void lua_wait_wake(struct lua_wait *w, int (*push)(lua_State *L, void *arg))
 		w->over = true; /* the task's own end frees it */
 		return;
 	}
-	bool marks = w->running && o->store && !task_current(o->L);
-	if (marks) {
-		o->running = w->running;
-		store_running(o->store, w->running);
-	}
 	task_wake(w->task, push, w);
-	if (marks) {
-		o->running = 0;
-		if (o->store)
-			store_running(o->store, 0);
-	}
 	free(w);
 }
 

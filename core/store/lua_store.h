@@ -32,15 +32,13 @@ struct lua_store {
 	int on_durable, on_failed, on_due;
 	struct arena scratch; /* of the commit that is being read from Lua */
 	struct buf text;
-	uint64_t running; /* key of the delivery whose task runs */
-	bool dying;       /* the state closes: no Lua any more */
+	bool dying; /* the state closes: no Lua any more */
 };
 
 /* One wait of a task. */
 struct lua_wait {
 	struct task_wait task;
 	struct lua_store *owner;
-	uint64_t running;
 	bool over;
 	bool cancelled; /* the task is gone, perhaps with the owner: free only */
 };

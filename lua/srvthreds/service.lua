@@ -149,6 +149,14 @@ local function handler(self, ...)
   end
 end
 
+-- Bodies that were too large to be read: refused before anything of ours saw them.
+local function count_refused(self, refused)
+  local total = 0
+  for _, server in ipairs(self.servers) do total = total + server.too_large end
+  refused:add(total - (self.too_large or 0))
+  self.too_large = total
+end
+
 local function listen(self)
   local config = self.config
   local limits = { size = config["limits.event_size"], depth = config["limits.depth"] }
@@ -164,6 +172,7 @@ local function listen(self)
   self.health:collect(gauges.collector {
     store = self.store, queue = self.queue, directory = self.directory, patterns = self.patterns,
   })
+  self.health:collect(function() count_refused(self, sessions.refused) end)
   local function on_health(req) return self.health:handle(req) end
   local function on_admin(req) return api:handle(req) end
   local function on_session(req) return session_http.handle(sessions, req) end

@@ -12,6 +12,7 @@ local accept = require "srvthreds.session.accept"
 
 local LOGIN_MS = 10000
 local REPLAY_PAGE = 500
+local NOT_UTF8, TOO_LARGE = 1007, 1009 -- close codes
 
 local session = {}
 session.__index = session
@@ -92,7 +93,10 @@ end
 
 local function on_frame(self, bytes)
   local ok, frame = pcall(json.decode, bytes, self.agent.limits)
-  if not ok then return send_error(self, frame) end
+  if not ok then
+    self.agent.refused:add()
+    return send_error(self, frame)
+  end
   if json.kind(frame) ~= "object" then return send_error(self, codes.error(codes.client, "a frame is an object with one key")) end
   if not self.participant then
     if frame.token == nil and not self.who then
@@ -156,8 +160,9 @@ function websocket.handlers(agent)
       self.login_timer:start(runtime.now() + LOGIN_MS)
     end,
     on_message = function(ws, bytes) on_message(ws.data, bytes) end,
-    on_close = function(ws)
+    on_close = function(ws, code)
       local self = ws.data
+      if code == TOO_LARGE or code == NOT_UTF8 then agent.refused:add() end
       self.closed = true
       self.login_timer:stop()
       if self.participant then agent.registry:remove(self) end

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""Poison among neighbours: what can't be accepted is refused at the edge and counted, what fails is a dead letter that
+says where, what kills the process is one at its third try; and meanwhile everybody else is served."""
+import json
+import re
+import sqlite3
+import struct
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from harness import LOOP, Refused, load, until
+from neighbours import Neighbours
+
+PROFILES = Path(__file__).parent / "profiles"
+BAD = PROFILES / "poison" / "patterns"
+
+
+@pytest.fixture
+def server(servers):
+    return servers(f"--profiles={PROFILES}", profile="poison").start()
+
+
+def refused(server):
+    _, text = server.http("GET", "/metrics", port="engine_port")
+    return int(re.search(r"^srvthreds_events_refused_total (\d+)", text, re.M).group(1))
+
+
+def events(server):
+    with closing(sqlite3.connect(f"file:{server.data}/srvthreds.db?mode=ro", uri=True)) as db:
+        return db.execute("select count(*) from event").fetchone()[0]
+
+
+def deep(depth):
+    return b'{"type":"x","data":{"content":{"values":' + b"[" * depth + b"]" * depth + b"}}}"
+
+
+POISON = {
+    "no JSON": (b'{"type": "x", ', 400),
+    "not UTF-8": (b'{"type": "x", "data": {"title": "\xff\xfe"}}', 400),
+    "10 MB": (b'{"type": "x", "data": {"title": "' + b"a" * 10_000_000 + b'"}}', 413),
+    "depth 10,000": (deep(10_000), 400),
+}
+
+
+def raw_http(server, body):
+    """The status, also when the server answers and closes before it has read all."""
+    try:
+        return server.http("POST", "/event", body, token="p0")[0]
+    except (BrokenPipeError, ConnectionResetError):
+        return 413
+
+
+def write_text(client, text):
+    """A text frame of any bytes: the library sends bytes as a binary frame and text as UTF-8 only."""
+    mask, length = b"\0\0\0\0", len(text)
+    size = bytes([0x80 | length]) if length < 126 else b"\xfe" + struct.pack(">H", length) if length < 65536 \
+        else b"\xff" + struct.pack(">Q", length)
+
+    async def send():
+        client.socket.transport.write(b"\x81" + size + mask + text)
+    LOOP.call(send(), 10)
+
+
+def test_refused_at_the_edge(server):
+    before = refused(server)
+    stored = events(server)
+    with Neighbours(server, load(1000)) as neighbours:
+        for name, (body, status) in POISON.items():
+            assert raw_http(server, body) == status, name
+        keeps = server.connect("p0")
+        for name, frame in (("no JSON", b'{"event": {"type"'), ("depth", b'{"event": ' + deep(10_000) + b"}"),
+                            ("no type", b'{"event": {}}'), ("no event", b'{"event": 7}')):
+            count = len(keeps.errors)
+            write_text(keeps, frame)
+            until(lambda: len(keeps.errors) > count, what=f"the error of {name}")  # noqa: B023
+        assert not keeps.close_code
+        keeps.errors.clear()
+        keeps.send({"type": "org.test.nobody"})  # the connection is as good as before
+        for frame, code in ((b'{"event": {"type": "\xff"}}', 1007), (b"a" * 10_000_000, 1009)):
+            with server.connect("p1") as client:
+                write_text(client, frame)
+                assert client.wait_closed() == code
+        assert neighbours.going() or load(1000) < 1000
+    print(f"neighbours' p99 beside refused poison: {neighbours.p99():.1f} ms")
+    keeps.close()
+    assert refused(server) - before == 4 + 4 + 2
+    _, stats = server.admin("GET", "/api/stats")
+    assert stats["store"]["counts"]["dead"] == 0
+    # A begin, its answers, and the one that nobody wants: nothing of the poison.
+    assert events(server) - stored == 4 + 2 * 4 * (load(1000) // 4) + 1
+    assert neighbours.p99() < 1000
+
+
+def line_of(name):
+    """file:line of the mistake."""
+    for path in BAD.glob("*.lua"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if line.endswith(f"-- BAD {name}"):
+                return f"{path.name}:{number}"
+    raise AssertionError(f"no line says BAD {name}")
+
+
+SCRIPTS = ["error", "loop", "pcall", "coroutine", "recursion", "memory", "find", "rep", "local"]
+
+
+def fail(server, client, name, thred):
+    """Sends one bad event and looks at what its sender and the operator get. Returns how long the sender waited."""
+    begin = time.monotonic()
+    sent = client.send({"type": f"bad.{name}", **({"thredId": thred} if thred else {})})
+    told = client.wait(lambda event: event.get("re") == sent)
+    took = time.monotonic() - begin
+    error = told["data"]["content"]["error"]
+    pattern, reaction = ("bad", "fail") if thred else ("filter", "ask")
+    place = line_of(name)
+    for word in (f'pattern "{pattern.capitalize()}"', f'reaction "{reaction}"', place):
+        assert word in error["message"], f"{name}: {word} is not in {error}"
+    _, dead = server.admin("GET", "/api/dead?limit=1000")
+    letter, = [d for d in dead["items"] if d["event"]["id"] == sent]
+    assert (letter["pattern"], letter["reaction"]) == (pattern, reaction) and letter["version"], letter
+    assert letter["target"] == (f"thred:{thred}" if thred else "start:filter")
+    assert place == f"{letter['error']['file'].split('/')[-1]}:{letter['error']['line']}", letter
+    return took
+
+
+def test_scripts_that_fail(server):
+    slow = 1 if load(1000) == 1000 else 5  # sanitizers
+    with server.connect("p0") as client:
+        _, answer = server.http("POST", "/event?wait=10s", {"type": "bad.begin"}, token="p0")
+        thred, = answer["threds"]
+        with Neighbours(server, load(1000)) as neighbours:
+            took = {name: fail(server, client, name, thred) for name in SCRIPTS}
+            took["filter"] = fail(server, client, "filter", None)
+            assert neighbours.going() or load(1000) < 1000
+        _, after = server.admin("GET", f"/api/threds/{thred}")
+        assert after["reaction"] == "fail" and after["status"] == "active" and after["locals"] == {}
+    print("told after ms: " + ", ".join(f"{name} {t * 1000:.0f}" for name, t in took.items())
+          + f"; neighbours' p99 {neighbours.p99():.1f} ms")
+    assert max(took.values()) < slow, took
+    assert neighbours.p99() < 1000 * slow
+    _, stats = server.admin("GET", "/api/stats")
+    assert stats["store"]["counts"]["dead"] == len(SCRIPTS) + 1
+
+
+def running(server):
+    """The key of the delivery whose Lua runs (DATA/running), 0 if none."""
+    return struct.unpack("=Q", (server.data / "running").read_bytes()[:8])[0]
+
+
+def test_an_event_that_kills_the_process(server):
+    """Killed while it runs, three times; its script is given up before it runs a fourth time."""
+    with server.connect("p0") as client:
+        sent = client.send({"type": "bad.kill"})
+    deaths, tries = 0, 0
+    while deaths < 3:
+        tries += 1
+        assert tries <= 20, f"only {deaths} of {tries} kills hit it"
+        # It has run for a while, in many slices, so what ends the process in it is found in it.
+        seen = until(lambda: [k for k in (running(server) for _ in range(50)) if k] or None, 10, "it to run")
+        time.sleep(0.05)
+        server.kill()
+        deaths += running(server) == seen[0]
+        server.start()
+        if deaths < 3:
+            with server.connect("p4") as other:
+                until(lambda: other.send({"type": "org.test.nobody"}), what="others to be served")
+    dead = until(lambda: server.admin("GET", "/api/dead")[1]["items"], 10, "the dead letter")
+    assert [d["event"]["id"] for d in dead] == [sent]
+    assert "ended 3 times" in dead[0]["error"]["message"], dead
+    with server.connect("p0") as client:
+        assert client.send({"type": "bad.kill", "id": sent}) == sent  # answered as the first was; not run again
+    with Neighbours(server, load(1000)) as neighbours:
+        pass
+    print(f"{tries} kills for 3 that hit; neighbours' p99 afterwards {neighbours.p99():.1f} ms")
+    assert running(server) == 0
+    assert len(server.admin("GET", "/api/dead")[1]["items"]) == 1
+    _, events = server.admin("GET", f"/api/events/{sent}")
+    assert "error" in json.dumps(events)
+
+
+def test_refused_is_an_error_frame(server):
+    with server.connect("p0") as client, pytest.raises(Refused, match="come from the system only"):
+        client.send({"type": "org.wt.tell"})
