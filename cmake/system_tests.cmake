@@ -4,15 +4,18 @@
 find_program(SYSTEM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 file(GLOB system_tests CONFIGURE_DEPENDS tests/system/test_*.py)
 # These want the machine for themselves: what they measure or provoke is spoilt by a neighbour.
-set(system_tests_alone kills poison disk)
+set(system_tests_alone kill poison disk timers stop bounds)
 foreach(source ${system_tests})
   get_filename_component(name ${source} NAME_WE)
   string(REGEX REPLACE "^test_" "" name ${name})
   add_test(NAME system/${name}
     COMMAND ${SYSTEM_PYTHON} -m pytest -q -rs -p no:cacheprovider ${source}
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(system/${name} PROPERTIES LABELS system TIMEOUT 300
-    ENVIRONMENT "SRVTHREDS=${CMAKE_BINARY_DIR}/srvthreds;PYTHONDONTWRITEBYTECODE=1")
+  set(environment "SRVTHREDS=${CMAKE_BINARY_DIR}/srvthreds;PYTHONDONTWRITEBYTECODE=1")
+  if(SRVTHREDS_FAULTS)
+    list(APPEND environment SRVTHREDS_FAULTS=1)
+  endif()
+  set_tests_properties(system/${name} PROPERTIES LABELS system TIMEOUT 300 ENVIRONMENT "${environment}")
   if(name IN_LIST system_tests_alone)
     set_tests_properties(system/${name} PROPERTIES RUN_SERIAL ON)
   endif()

@@ -24,7 +24,7 @@ return p.pattern "Bad" {
       },
       p.where { type = "bad.recursion" } { on_true = function() forever(1) end },
       p.where { type = "bad.memory" } {
-        on_true = function() local t = {} while true do t[#t + 1] = { t } end end, -- BAD memory
+        on_true = function() local t = {} repeat t[#t + 1] = {} until t[0] end, -- BAD memory
       },
       p.where { type = "bad.find" } {
         on_true = function() return (("a"):rep(1e5)):find((".-"):rep(12) .. "b") end, -- BAD find
