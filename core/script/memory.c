@@ -91,7 +91,7 @@ static void *grow_new(struct script *s, size_t size)
 	struct owner *o = s->owner;
 	if (o->cap && refused(s, o, size))
 		return NULL;
-	struct block *b = malloc(sizeof *b + size);
+	struct block *b = pool_take(&s->pool, sizeof *b + size);
 	if (!b)
 		return NULL;
 	*b = (struct block){.owner = o->index};
@@ -105,7 +105,7 @@ static void *resize(struct script *s, struct block *b, size_t old_size, size_t n
 	struct owner *o = s->owners[b->owner];
 	if (new_size > old_size && o->cap && refused(s, o, new_size - old_size))
 		return NULL;
-	struct block *moved = realloc(b, sizeof *b + new_size);
+	struct block *moved = pool_resize(&s->pool, b, sizeof *b + old_size, sizeof *b + new_size);
 	if (!moved)
 		return NULL;
 	charge(s, o, old_size, new_size);
@@ -124,7 +124,7 @@ void *script_alloc(void *script, void *p, size_t old_size, size_t new_size)
 	charge(s, o, old_size, 0);
 	if (--o->blocks == 0)
 		owner_release(s, o);
-	free(b);
+	pool_give(&s->pool, b, sizeof *b + old_size);
 	return NULL;
 }
 

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "runtime/runtime.h"
+#include "script/pool.h"
 
 #define MS              INT64_C(1000000) /* ns */
 #define SLICE_NS        (2 * MS)
@@ -72,6 +73,7 @@ struct script {
 	struct owner **owners, **spare; /* by index; those free again */
 	uint32_t owners_len, owners_cap, spare_len;
 	size_t total;
+	struct pool pool;
 	struct call *call;           /* running now, or NULL */
 	lua_State *volatile running; /* what the timer's signal may interrupt, or NULL */
 	volatile sig_atomic_t due;   /* a tick passed: C functions look at this */

@@ -64,5 +64,6 @@ void script_state_free(lua_State *L)
 	lua_close(s->main);
 	script_timer_free(s);
 	script_owners_free(s);
+	pool_free(&s->pool);
 	free(s);
 }

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include "script/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK ((size_t)256 << 10)
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POOLED(size) ((void)(size), 0)
+#else
+#define POOLED(size) ((size) <= POOL_LARGEST)
+#endif
+
+static inline size_t class_of(size_t size)
+{
+	return (size - 1) / POOL_STEP;
+}
+
+static void *carve(struct pool *pool, size_t size)
+{
+	if (pool->room_len < size) { /* the rest of the old chunk is less than POOL_LARGEST: given up */
+		struct pool_slot *chunk = malloc(CHUNK);
+		if (!chunk)
+			return NULL;
+		chunk->next = pool->chunks;
+		pool->chunks = chunk;
+		pool->room = (char *)chunk + POOL_STEP;
+		pool->room_len = CHUNK - POOL_STEP;
+	}
+	void *p = pool->room;
+	pool->room += size;
+	pool->room_len -= size;
+	return p;
+}
+
+void *pool_take(struct pool *pool, size_t size)
+{
+	if (!POOLED(size))
+		return malloc(size);
+	size_t class = class_of(size);
+	struct pool_slot *slot = pool->slots[class];
+	if (!slot)
+		return carve(pool, (class + 1) * POOL_STEP);
+	pool->slots[class] = slot->next;
+	return slot;
+}
+
+void pool_give(struct pool *pool, void *p, size_t size)
+{
+	if (!POOLED(size)) {
+		free(p);
+		return;
+	}
+	struct pool_slot *slot = p;
+	slot->next = pool->slots[class_of(size)];
+	pool->slots[class_of(size)] = slot;
+}
+
+void *pool_resize(struct pool *pool, void *p, size_t old_size, size_t new_size)
+{
+	if (!POOLED(old_size) && !POOLED(new_size))
+		return realloc(p, new_size);
+	if (POOLED(old_size) && POOLED(new_size) && class_of(old_size) == class_of(new_size))
+		return p;
+	void *moved = pool_take(pool, new_size);
+	if (!moved)
+		return NULL;
+	memcpy(moved, p, old_size < new_size ? old_size : new_size);
+	pool_give(pool, p, old_size);
+	return moved;
+}
+
+void pool_free(struct pool *pool)
+{
+	while (pool->chunks) {
+		struct pool_slot *chunk = pool->chunks;
+		pool->chunks = chunk->next;
+		free(chunk);
+	}
+	*pool = (struct pool){0};
+}
