@@ -49,6 +49,7 @@ lua_State *script_state_new(struct runtime *rt)
 	if (!L)
 		abort();
 	lua_atpanic(L, panic);
+	lua_gc(L, LUA_GCINC, 300, 200, 0); /* little lives long here: marking it less often is worth the room */
 	check_layout(s);
 	lua_pushcfunction(L, open_all);
 	if (lua_pcall(L, 0, 0, 0) != LUA_OK) {

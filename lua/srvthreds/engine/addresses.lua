@@ -17,6 +17,34 @@ local function flatten(to, out, fail)
   return out
 end
 
+local function add(list, seen, id)
+  if seen[id] then return end
+  seen[id] = true
+  list[#list + 1] = id
+end
+
+-- One address: people and services are added to r.
+local function add_address(r, seen, address, state, directory)
+  if address == "$thred" then
+    for _, id in ipairs(state.participants) do
+      if not directory:service(id) then add(r.people, seen, id) end
+    end
+  elseif address == "$all" then
+    for _, id in ipairs(directory:connected()) do add(r.people, seen, id) end
+  elseif address:byte(1) == 36 then -- $
+    for _, id in ipairs(directory:group(address:sub(2)) or {}) do add(r.people, seen, id) end
+  else
+    local service = directory:service(address)
+    if service then
+      add(r.services, seen, service)
+    elseif directory:is_participant(address) then
+      add(r.people, seen, address)
+    else
+      add(r.unknown, seen, address)
+    end
+  end
+end
+
 ---@param to any string or nested lists of strings
 ---@param state table the thred's
 ---@param directory table who exists: is_participant, group, service, connected
@@ -25,28 +53,7 @@ end
 function addresses.resolve(to, state, directory, fail)
   local r = { to = flatten(to, json.array {}, fail), people = json.array {}, services = json.array {}, unknown = {} }
   local seen = {}
-  local function add(list, id)
-    if seen[id] then return end
-    seen[id] = true
-    list[#list + 1] = id
-  end
-  for _, address in ipairs(r.to) do
-    if address == "$thred" then
-      for _, id in ipairs(state.participants) do
-        if not directory:service(id) then add(r.people, id) end
-      end
-    elseif address == "$all" then
-      for _, id in ipairs(directory:connected()) do add(r.people, id) end
-    elseif address:sub(1, 1) == "$" then
-      for _, id in ipairs(directory:group(address:sub(2)) or {}) do add(r.people, id) end
-    elseif directory:service(address) then
-      add(r.services, directory:service(address))
-    elseif directory:is_participant(address) then
-      add(r.people, address)
-    else
-      add(r.unknown, address)
-    end
-  end
+  for _, address in ipairs(r.to) do add_address(r, seen, address, state, directory) end
   return r
 end
 

@@ -6,26 +6,37 @@ local where = require "srvthreds.pattern.where"
 
 local condition = {}
 
+local NONE = {} -- never written
+
 local match
 
 local function match_filter(c, m)
   if c.where and not where.match(c.where, m.event) then return false end
   if not c.test then return true end
-  local v = m.call(c, c.test)
+  local v = m.step:call(c, c.test)
   if v ~= nil and type(v) ~= "boolean" then
-    m.fail(c, ("a filter returns true or false, this one returned a %s"):format(type(v)))
+    m.step:fail(c, ("a filter returns true or false, this one returned a %s"):format(type(v)))
   end
   return v == true
 end
 
-local function add_on_true(c, into)
-  if c.on_true then into[#into + 1] = c end
+local function add_on_true(c, m)
+  if not c.on_true then return end
+  if m.on_true == NONE then m.on_true = {} end
+  m.on_true[#m.on_true + 1] = c
+end
+
+-- The sets are made when something is put into them: most events touch none.
+local function mark(m, set, path)
+  if m[set] == NONE then m[set] = {} end
+  m[set][path] = true
 end
 
 -- Per directive, the deepest that has it counts.
 local DIRECTIVES = { "transform", "publish", "transition", "spawn" }
 
 local function overlay(outer, inner)
+  if not (outer.transform or outer.publish or outer.transition or outer.spawn) then return inner end
   local d = {}
   for _, k in ipairs(DIRECTIVES) do d[k] = inner[k] or outer[k] end
   return d
@@ -35,16 +46,16 @@ local function match_or(c, m)
   for _, operand in ipairs(c.operands) do
     local matched, directives = match(operand, m)
     if matched then
-      add_on_true(c, m.on_true)
+      add_on_true(c, m)
       return true, overlay(c, directives)
     end
-    if m.partial[operand.path] then m.partial[c.path] = true end
+    if m.partial[operand.path] then mark(m, "partial", c.path) end
   end
   return false
 end
 
 local function forget_below(c, m)
-  m.forget[c.path] = true
+  mark(m, "forget", c.path)
   for _, operand in ipairs(c.operands or {}) do forget_below(operand, m) end
 end
 
@@ -54,7 +65,7 @@ local function match_and(c, m)
   for _, operand in ipairs(c.operands) do
     if m.memory[operand.path] then goto continue end
     if match(operand, m) then
-      m.remember[operand.path] = true
+      mark(m, "remember", operand.path)
       any = true
     else
       all = false
@@ -64,17 +75,17 @@ local function match_and(c, m)
   end
   if all then
     forget_below(c, m)
-    add_on_true(c, m.on_true)
+    add_on_true(c, m)
     return true, c
   end
-  m.partial[c.path] = any or nil
+  if any then mark(m, "partial", c.path) end
   return false
 end
 
 function match(c, m)
   if c.kind == "filter" then
     if not match_filter(c, m) then return false end
-    add_on_true(c, m.on_true)
+    add_on_true(c, m)
     return true, c
   end
   if c.kind == "or" then return match_or(c, m) end
@@ -89,20 +100,18 @@ end
 ---@field forget table<string, boolean> paths under a completed `and`
 
 ---@param c table condition
----@param event any
----@param memory table<string, boolean> what matched before
----@param call function(c, fn) runs a script function
----@param fail function(c, message) raises the script's mistake
+---@param step table its event, its memory of what matched before, its call and fail
 ---@return MatchResult
-function condition.match(c, event, memory, call, fail)
-  local m = {
-    event = event, memory = memory, call = call, fail = fail,
-    on_true = {}, remember = {}, forget = {}, partial = {},
-  }
+function condition.match(c, step)
+  local m = { step = step, event = step.event, memory = step.state.memory, on_true = NONE, remember = NONE, forget = NONE,
+    partial = NONE }
   local matched, directives = match(c, m)
   m.outcome = matched and "matched" or m.partial[c.path] and "partial" or "not_matched"
   m.directives = directives
   return m
 end
+
+---What does not match, without looking.
+condition.nothing = { outcome = "not_matched", on_true = NONE, remember = NONE, forget = NONE }
 
 return condition

@@ -31,12 +31,14 @@ local context_mt = {
   end,
 }
 
----@param fields table engine, handle, id, number, now, pattern, state, due, source (of the event, if there is one)
-function step.new(fields)
-  local self = setmetatable(fields, step)
-  self.log, self.events, self.messages, self.joined, self.reads = {}, {}, {}, {}, nil
-  self.position, self.writable = 0, false
-  self.context = setmetatable({ now = self.now, log = {}, step = self }, context_mt)
+---@param f table engine, handle, id, number, now, pattern, state, due
+function step.new(f)
+  local self = setmetatable({ -- all keys at once: a table that grows is made again
+    engine = f.engine, handle = f.handle, id = f.id, number = f.number, now = f.now, pattern = f.pattern, state = f.state,
+    due = f.due, log = {}, events = {}, messages = {}, joined = {}, reads = nil, position = 0, writable = false,
+    event = nil, source = nil, context = nil, face = nil,
+  }, step)
+  self.context = setmetatable({ now = f.now, log = {}, step = self, seed = nil }, context_mt)
   self.face = threds.face(self)
   return self
 end
@@ -117,9 +119,8 @@ end
 
 ---Tests the current reaction; nothing changes.
 function step:match(reaction)
-  if not self:allows(reaction) then return { outcome = "not_matched", on_true = {} } end
-  return condition.match(reaction.condition, self.event, self.state.memory,
-    function(c, fn) return self:call(c, fn) end, function(c, message) self:fail(c, message) end)
+  if not self:allows(reaction) then return condition.nothing end
+  return condition.match(reaction.condition, self)
 end
 
 -- Directives --------------------------------------------------------------------------------------------------------
@@ -251,10 +252,7 @@ local NEXT = { name = "$next", input = "default" }
 function step:carry_out(d)
   local rendered
   if d.transform then
-    rendered = template.render(d.transform, {
-      call = function(doing, fn) return self:call(doing, fn) end,
-      fail = function(message) self:fail("transform", message) end,
-    })
+    rendered = template.render(d.transform, self)
   end
   if d.publish and rendered then self:publish(d.publish, rendered) end
   local feed, to = self:transition(d.transition or NEXT)

@@ -25,11 +25,11 @@ local function compile_object(t, path)
     plain = plain and not parts[i]
   end
   if plain then return nil end
-  return function(r)
+  return function(step)
     local out = {}
     for i = 1, #keys do
       local k, part = keys[i], parts[i]
-      if part then out[k] = part(r) else out[k] = t[k] end
+      if part then out[k] = part(step) else out[k] = t[k] end
     end
     return out
   end
@@ -42,13 +42,13 @@ local function compile_list(t, path)
     plain = plain and not parts[i]
   end
   if plain then return nil end
-  return function(r)
+  return function(step)
     local out = json.array {}
     for i, part in ipairs(parts) do
       local v = t[i]
-      if part then v = part(r) end
+      if part then v = part(step) end
       if v == nil then
-        r.fail(("the list item %s of the transform is nil: a list can't have holes; give p.null or leave it out")
+        step:fail("transform", ("the list item %s of the transform is nil: a list can't have holes; give p.null or leave it out")
           :format(path_of(path, i)))
       end
       out[i] = v
@@ -61,11 +61,11 @@ end
 function compile(v, path)
   if type(v) == "function" then
     local doing = path == "" and "transform" or "transform." .. path
-    return function(r)
-      local value = r.call(doing, v)
-      if type(value) ~= "table" then return value end
+    return function(step)
+      local value = step:call(doing, v)
+      if path ~= "" or type(value) ~= "table" then return value end
       local inner = compile(value, path)
-      return inner and inner(r) or value
+      return inner and inner(step) or value
     end
   end
   if type(v) ~= "table" then return nil end
@@ -75,18 +75,18 @@ end
 local compiled = setmetatable({}, { __mode = "k" })
 
 ---@param transform table|function
----@param r table { call = function(doing, fn), fail = function(message) }: runs a script function with (event, thred)
+---@param step table its call runs a script function with (event, thred), its fail raises
 ---@return table rendered { title, description, display, advice, content, re }; top level is the caller's to change
-function template.render(transform, r)
+function template.render(transform, step)
   local fn = compiled[transform]
   if fn == nil then
     fn = compile(transform, "") or false
     compiled[transform] = fn
   end
-  local v = fn and fn(r) or transform
+  local v = fn and fn(step) or transform
   if type(v) ~= "table" then
     if type(v) == "userdata" and json.kind(v) == "object" then return json.copy(v) end
-    r.fail(("a transform gives a table {title=, description=, display=, advice=, content=, re=}, not a %s"):format(type(v)))
+    step:fail("transform", ("a transform gives a table {title=, description=, display=, advice=, content=, re=}, not a %s"):format(type(v)))
   end
   if v ~= transform and type(transform) ~= "function" then return v end
   local copy = {}
