@@ -14,7 +14,7 @@ feed.__index = feed
 ---@param engine table its `watch` is taken, if there is no
 ---@param told table<function, boolean>? set of functions that it calls
 function feed.new(engine, told)
-  local self = setmetatable({ watchers = {}, count = 0, totals = {}, seconds = {} }, feed)
+  local self = setmetatable({ engine = engine, watchers = {}, count = 0, totals = {}, seconds = {} }, feed)
   local function fn(kind, what)
     if kind == "step" then self:step(what) end
   end
@@ -55,8 +55,8 @@ local function entry_of(item)
   local first, last = log[1] or {}, log[#log] or {}
   return {
     at = runtime.now(), id = doc and doc.id, type = doc and doc.type, source = doc and doc.source and doc.source.id,
-    outcome = item.outcome, thred = step and step.id or info.threds and info.threds[1],
-    pattern = step and step.pattern.id, version = step and step.pattern.version,
+    outcome = item.outcome, thred = step and step.thred or info.threds and info.threds[1],
+    pattern = step and step.pattern, version = step and step.version,
     reaction = first.from, to = last.to, error = info.error and info.error.message,
   }
 end
@@ -104,10 +104,12 @@ function feed:watch(fn, filter)
   local w = { fn = fn, filter = filter, entries = {}, dropped = 0, limit = RATE * BATCH_MS // 1000 }
   self.watchers[w] = true
   self.count = self.count + 1
+  self.engine.watched = true
   return function()
     if not self.watchers[w] then return end
     self.watchers[w] = nil
     self.count = self.count - 1
+    self.engine.watched = self.count > 0
   end
 end
 

@@ -9,7 +9,9 @@ local script_log = logs.logger { module = "pattern" }
 ---@param changes table what the store makes durable
 ---@param after table
 return function(engine, step, changes, after)
-  after.step = step -- for the live feed
+  if engine.watched then -- a step held until it is durable costs: only while somebody looks
+    after.step = { thred = step.id, pattern = step.pattern.id, version = step.pattern.version, log = step.log }
+  end
   step.handle:commit(changes, after)
   engine.offers:moved(step)
   for _, line in ipairs(step.context.log) do

@@ -71,6 +71,11 @@ function engine:handle(delivery)
     delivery.doc = events.doc(json.bytes(delivery.doc))
   end
   if delivery.attempts and delivery.attempts >= 3 then return failure.killed(self, delivery) end
+  self:act_on(delivery)
+  if not self.watched then delivery.doc = nil end -- the rest waits until it is durable, and needs no document
+end
+
+function engine:act_on(delivery)
   local target = delivery.target
   if target and delivery.doc and (target:find("^start:") or target:find("^offer:")) then return route.part(self, delivery) end
   if target then return self:dispatch(delivery, target) end
