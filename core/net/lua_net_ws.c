@@ -41,6 +41,13 @@ static int ws_send(lua_State *L)
 	return 1;
 }
 
+static int ws_queued(lua_State *L)
+{
+	struct lua_ws *w = check(L);
+	lua_pushinteger(L, w->ws ? (lua_Integer)net_ws_queued(w->ws) : 0);
+	return 1;
+}
+
 static int ws_close(lua_State *L)
 {
 	struct lua_ws *w = check(L);
@@ -203,8 +210,8 @@ void net_ws_handlers(struct net_websocket *w, struct lua_path *path)
 
 void net_lua_ws(lua_State *L)
 {
-	static const luaL_Reg methods[] = {
-		{"send", ws_send}, {"close", ws_close}, {"pause", ws_pause}, {"resume", ws_resume}, {NULL, NULL}};
+	static const luaL_Reg methods[] = {{"send", ws_send},   {"queued", ws_queued}, {"close", ws_close},
+					   {"pause", ws_pause}, {"resume", ws_resume}, {NULL, NULL}};
 	luaL_newmetatable(L, WS);
 	lua_pushcfunction(L, ws_gc);
 	lua_setfield(L, -2, "__gc");

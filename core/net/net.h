@@ -93,6 +93,8 @@ void net_request_free(struct net_request *req);
 
 /* Queues a text message; the bytes that wait now, or -1 when it is closing (or closed by this, 1013). */
 long net_ws_send(struct net_ws *ws, const char *bytes, size_t len);
+/* The bytes that wait for its reader now. */
+size_t net_ws_queued(const struct net_ws *ws);
 /* After what is queued. `reason` up to 123 bytes, may be NULL. A second close changes nothing. */
 void net_ws_close(struct net_ws *ws, int code, const char *reason);
 void net_ws_pause(struct net_ws *ws, bool pause); /* reading */

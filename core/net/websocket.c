@@ -96,6 +96,11 @@ long net_ws_send(struct net_ws *ws, const char *bytes, size_t len)
 	return (long)(ws->out.len - ws->out_at);
 }
 
+size_t net_ws_queued(const struct net_ws *ws)
+{
+	return ws->out.len - ws->out_at;
+}
+
 void net_ws_pause(struct net_ws *ws, bool pause)
 {
 	if (ws->paused == pause || !ws->wsi || ws->close_code)

@@ -63,7 +63,13 @@ local function values_event(body, thred_id, re)
 end
 
 local function unescape(s)
-  return s and (s:gsub("%%(%x%x)", function(h) return string.char(tonumber(h, 16)) end))
+  return (s:gsub("%%(%x%x)", function(h) return string.char(tonumber(h, 16)) end))
+end
+
+-- The two parts behind /values, "" where there is none; ids may hold an escaped slash, so the path as it was sent counts.
+local function values_path(req)
+  local thred_id, re = req.url:match "^[^?]*/values/?([^/?]*)/?([^/?]*)%f[?\0]"
+  if thred_id then return unescape(thred_id), unescape(re) end
 end
 
 ---@return boolean true if the path was one of ours
@@ -71,7 +77,11 @@ function http.handle(agent, req)
   local thred_id, re
   local is_values = req.path == "/values" or req.path:match "^/values/"
   if req.path ~= "/event" and not is_values then return false end
-  if is_values then thred_id, re = req.path:match "^/values/([^/]+)/?([^/]*)$" end
+  if is_values then thred_id, re = values_path(req) end
+  if is_values and not thred_id then
+    respond_error(req, codes.error(codes.client, "the path is /values, /values/THRED or /values/THRED/RE"), 400)
+    return true
+  end
   if req.method ~= "POST" then
     respond_error(req, codes.error(codes.client, ("%s takes POST"):format(req.path)), 405)
     return true
@@ -84,7 +94,7 @@ function http.handle(agent, req)
   local ok, e = pcall(function()
     local body = json.decode(req.body, agent.limits)
     if is_values then
-      body = values_event(body, unescape(thred_id), re ~= "" and unescape(re) or nil)
+      body = values_event(body, thred_id ~= "" and thred_id or nil, re ~= "" and re or nil)
     end
     take(agent, req, who, body)
   end)

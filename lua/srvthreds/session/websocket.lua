@@ -11,7 +11,10 @@ local codes = require "srvthreds.engine.codes"
 local accept = require "srvthreds.session.accept"
 
 local LOGIN_MS = 10000
-local REPLAY_PAGE = 500
+local REPLAY_PAGE = 100
+local REPLAY_AHEAD = 1 << 20 -- bytes that may wait for the reader; a replay is as fast as its reader, not faster
+local REPLAY_PAUSE_MS = 5
+local WAITING_MOST = 1000
 local NOT_UTF8, TOO_LARGE = 1007, 1009 -- close codes
 
 local session = {}
@@ -27,29 +30,40 @@ local function send_error(self, raised, id)
 end
 
 function session:push(event_id, bytes)
-  if self.waiting then
-    self.waiting[#self.waiting + 1] = { id = event_id, bytes = bytes }
+  local waiting = self.waiting
+  if not waiting then
+    self.ws:send('{"event":' .. bytes .. "}")
     return
   end
-  self.ws:send('{"event":' .. bytes .. "}")
+  if #waiting >= WAITING_MOST then -- a slow replay: it will find them in the inbox
+    waiting, self.missed = {}, true
+    self.waiting = waiting
+  end
+  waiting[#waiting + 1] = { id = event_id, bytes = bytes }
+end
+
+local function send_page(self, page, sent)
+  for _, item in ipairs(page) do
+    while not self.closed and self.ws:queued() > REPLAY_AHEAD do runtime.sleep(REPLAY_PAUSE_MS) end
+    self.ws:send('{"event":' .. item.body .. "}")
+    sent[item.id] = true
+  end
 end
 
 -- Everything after the last seen event, in order, then what was pushed meanwhile and wasn't in it.
 local function replay(self, last_seen)
-  local store, sent = self.agent.store, {}
-  local after = last_seen
-  while after do
-    local page, gone = store:inbox(self.participant, after, REPLAY_PAGE)
+  local sent, last, more = {}, last_seen, last_seen ~= nil
+  while more and not self.closed do
+    self.missed = false
+    local page, gone = self.agent.store:inbox(self.participant, last, REPLAY_PAGE)
     if not page then
       send_error(self, codes.error(codes.not_found, gone == "gone"
         and "what came after lastSeen isn't kept any more: load it with getEvents" or "lastSeen is no event of your inbox"), last_seen)
       break
     end
-    for _, item in ipairs(page) do
-      self.ws:send('{"event":' .. item.body .. "}")
-      sent[item.id] = true
-    end
-    after = #page > 0 and page[#page].id or nil
+    send_page(self, page, sent)
+    last = #page > 0 and page[#page].id or last
+    more = #page > 0 or self.missed
   end
   local waiting = self.waiting
   self.waiting = nil
@@ -58,8 +72,7 @@ local function replay(self, last_seen)
   end
 end
 
-local function login(self, frame)
-  local who = self.who or self.agent.auth:check(frame.token)
+local function login(self, who, last_seen)
   if not who then
     send_error(self, codes.error(codes.unauthorized, "this token isn't valid: log in, or on a development server use a participant's id"))
     return self.ws:close(4401, "unauthorized")
@@ -69,7 +82,6 @@ local function login(self, frame)
   self.waiting = {}
   self.agent.registry:add(self)
   send(self, { hello = { participantId = who.id, sessionId = self.id, version = self.agent.version } })
-  local last_seen = frame.lastSeen
   if last_seen == nil or last_seen == json.null then last_seen = self.agent.store:cursor(who.id) end
   replay(self, last_seen)
 end
@@ -99,11 +111,10 @@ local function on_frame(self, bytes)
   end
   if json.kind(frame) ~= "object" then return send_error(self, codes.error(codes.client, "a frame is an object with one key")) end
   if not self.participant then
-    if frame.token == nil and not self.who then
+    if frame.token == nil then
       return send_error(self, codes.error(codes.unauthorized, 'the first frame is {"token": "…", "lastSeen"?: id}'))
     end
-    login(self, frame)
-    if frame.token ~= nil then return end
+    return login(self, self.agent.auth:check(frame.token), frame.lastSeen)
   end
   if frame.event ~= nil then return on_event(self, frame.event) end
   if frame.seen ~= nil then
@@ -112,21 +123,11 @@ local function on_frame(self, bytes)
     end
     return
   end
-  send_error(self, codes.error(codes.client, 'a frame has one of the keys event, seen; the first one has token'))
+  send_error(self, codes.error(codes.client, 'a frame has one of the keys event, seen; only the first one has token and lastSeen'))
 end
 
 -- Frames of one session are handled one after another, also while one waits.
-local function on_message(self, bytes)
-  local backlog = self.backlog
-  backlog[#backlog + 1] = bytes
-  if self.busy then
-    if #backlog >= 16 and not self.paused then
-      self.paused = true
-      self.ws:pause()
-    end
-    return
-  end
-  self.busy = true
+local function drain(self)
   local i = 1
   while self.backlog[i] and not self.closed do
     local ok, e = pcall(on_frame, self, self.backlog[i])
@@ -144,6 +145,27 @@ local function on_message(self, bytes)
   end
 end
 
+local function on_message(self, bytes)
+  local backlog = self.backlog
+  backlog[#backlog + 1] = bytes
+  if not self.busy then
+    self.busy = true
+    return drain(self)
+  end
+  if #backlog >= 16 and not self.paused then
+    self.paused = true
+    self.ws:pause()
+  end
+end
+
+-- With the token as bearer no first frame is needed: lastSeen stands in the address then, /ws?lastSeen=ID.
+local function on_bearer(self, who, last_seen)
+  self.busy = true
+  local ok, e = pcall(login, self, who, last_seen)
+  if not ok then self.agent.log.error("login failed", { err = tostring(e) }) end
+  drain(self)
+end
+
 ---The handlers that core.net's listener takes for the path /ws.
 ---@param agent table { store, queue, auth, registry, limits, version, refused, log, wait }
 function websocket.handlers(agent)
@@ -153,11 +175,12 @@ function websocket.handlers(agent)
     on_open = function(ws, req)
       local self = setmetatable({ ws = ws, agent = agent, backlog = {}, id = accept.new_id():sub(1, 16) }, session)
       ws.data = self
-      self.who = agent.auth:check(agent.auth.bearer(req))
+      local bearer, last_seen = agent.auth.bearer(req), req.query.lastSeen
       self.login_timer = runtime.timer(function()
         if not self.participant and not self.closed then ws:close(4408, "no login in time") end
       end)
       self.login_timer:start(runtime.now() + LOGIN_MS)
+      if bearer then on_bearer(self, agent.auth:check(bearer), last_seen) end
     end,
     on_message = function(ws, bytes) on_message(ws.data, bytes) end,
     on_close = function(ws, code)
