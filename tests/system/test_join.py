@@ -8,6 +8,8 @@ import select
 import signal
 import subprocess
 
+import pytest
+
 from harness import PROGRAM, until
 from verb import environment
 
