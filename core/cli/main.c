@@ -9,6 +9,7 @@ int main(int argc, char **argv)
 	struct error e = {0};
 	char lua_root[4096];
 	signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of that write, not the end of everybody */
+	signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is an error of that write, as a full disk is */
 	if (cli_lua_root(lua_root, sizeof lua_root, &e)) {
 		fprintf(stderr, "srvthreds: %s\n", e.message);
 		return 1;

@@ -270,6 +270,7 @@ static void forget(struct local_queue *q)
 		t->first = t->last = NULL;
 		t->ready = t->running = 0;
 		t->spilled = true;
+		t->reading = false; /* a page that still comes is of the old epoch */
 		t->cursor = 0;
 	}
 }
