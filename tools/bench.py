@@ -20,7 +20,8 @@ from pathlib import Path
 
 
 def found(build, names):
-    programs = {path.stem: [f"{build}/bench_{path.stem}"] for path in Path("bench").glob("*.c") if path.stem not in ("lua", "load")}
+    programs = {path.stem: [f"{build}/bench_{path.stem}"] for path in Path("bench").glob("*.c")
+                if path.stem not in ("lua", "load")}
     programs |= {path.stem: [f"{build}/bench_lua", str(path)] for path in Path("bench").glob("*.lua")}
     programs |= {path.stem: [sys.executable, str(path)] for path in Path("bench").glob("*.py")}
     unknown = [name for name in names if name not in programs]

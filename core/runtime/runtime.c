@@ -82,10 +82,11 @@ static void close_own_handles(struct runtime *rt)
 
 int runtime_free(struct runtime *rt)
 {
-	while (list_run(&rt->now) | list_run(&rt->next))
+	while (list_run(&rt->now) || list_run(&rt->next))
 		;
 	close_own_handles(rt);
-	uv_run(&rt->loop, UV_RUN_DEFAULT);
+	if (uv_run(&rt->loop, UV_RUN_DEFAULT)) /* a stop that came outside the loop ended that at once */
+		uv_run(&rt->loop, UV_RUN_DEFAULT);
 	int rc = uv_loop_close(&rt->loop);
 	free(rt->heap);
 	free(rt->now.items);

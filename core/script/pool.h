@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#define POOL_STEP 16
+#define POOL_STEP    16
 #define POOL_LARGEST 512 /* bytes */
 #define POOL_CLASSES (POOL_LARGEST / POOL_STEP)
 

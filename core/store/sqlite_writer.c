@@ -41,8 +41,8 @@ static const char *const sql[ST_COUNT] = {
 	[ST_EVENT_DONE] = "update event set thred=?,outcome=?,step=?,prev=?,rec=? where n=?",
 	[ST_THRED] = "insert into thred values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_THRED_UPDATE] =
-		"update thred set status=?,step=?,pattern=?,version=?,reaction=?,started=?,reacted=?,due=?,last=?,"
-		"state=? where n=?",
+		("update thred set status=?,step=?,pattern=?,version=?,reaction=?,started=?,reacted=?,due=?,last=?,"
+		 "state=? where n=?"),
 	[ST_THRED_DELETE] = "delete from thred where n=?",
 	[ST_ARCHIVE] = "insert into archive values(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_MEMBER] = "insert or ignore into member values(?,?)",

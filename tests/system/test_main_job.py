@@ -84,7 +84,8 @@ class ByHttp(ByWebSocket):
                     "data": {"content": {"values": values}}}
             status, answer = self.server.http("POST", "/event?wait=5s", body, token=name)
         else:
-            status, answer = self.server.http("POST", f"/values/{event['thredId']}/{event['id']}?wait=5s", values, token=name)
+            path = f"/values/{event['thredId']}/{event['id']}?wait=5s"
+            status, answer = self.server.http("POST", path, values, token=name)
         assert status == 200 and answer["outcome"] == "matched" and answer["threds"] == [event["thredId"]], answer
 
 
@@ -265,7 +266,8 @@ def test_a_no_leaves_the_question_open_and_a_second_yes_does_no_harm(server, cas
     way.answer("participant0", asked, {"deploy_robot_response": False})
     assert server.admin("GET", f"/api/threds/{thred}")[1]["reaction"] == "deploy"
     one.client.values({"deploy_robot_response": True}, thred)  # `re` is optional
-    late = {"type": "org.wt.client.tell", "thredId": thred, "data": {"content": {"values": {"deploy_robot_response": True}}}}
+    late = {"type": "org.wt.client.tell", "thredId": thred,
+            "data": {"content": {"values": {"deploy_robot_response": True}}}}
     status, answer = server.http("POST", "/event?wait=5s", late, token="participant0")
     assert status == 200 and answer["outcome"] == "not_matched", answer
     zero.gets(DEPLOYED, thred)
@@ -280,7 +282,8 @@ def test_a_no_leaves_the_question_open_and_a_second_yes_does_no_harm(server, cas
 def test_who_was_not_asked_cannot_answer(server, cast):
     way = cast(ByWebSocket)
     thred = way.get("participant0", CONTACT)["thredId"]
-    event = {"type": "org.wt.client.tell", "thredId": thred, "data": {"content": {"values": {"deploy_robot_response": True}}}}
+    event = {"type": "org.wt.client.tell", "thredId": thred,
+             "data": {"content": {"values": {"deploy_robot_response": True}}}}
     status, answer = server.http("POST", "/event?wait=5s", event, token="participant2")
     assert status == 200 and answer["outcome"] == "not_matched", answer
     assert server.admin("GET", f"/api/threds/{thred}")[1]["reaction"] == "deploy"
@@ -296,7 +299,8 @@ def test_broadcasts_go_to_the_others_of_the_thred(server, cast):
     assert heard["data"]["content"]["values"]["message"] == "I go there"
     assert heard["data"]["content"]["values"]["messageSource"]["id"] == "participant0"
     two.client.values({"message": "me too"}, thred, "org.wt.client.broadcast")
-    failed = until(lambda: next((e for e in two.all() if "error" in e["data"].get("content", {})), None), 10, "the refusal")
+    failed = until(lambda: next((e for e in two.all() if "error" in e["data"].get("content", {})), None),
+                   10, "the refusal")
     assert failed["data"]["content"]["error"]["code"] == 4101
     assert way.titles("participant0", thred) == [CONTACT], "the sender hears no echo of it"
     assert server.admin("GET", f"/api/threds/{thred}")[1]["reaction"] == "deploy", "the thred does not move"

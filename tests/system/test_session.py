@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The session agent's protocols: login, replay, cursor, what is refused and how, ids and duplicates, many and slow clients,
-HTTP statuses."""
+"""The session agent's protocols: login, replay, cursor, what is refused and how, ids and duplicates, many and slow
+clients, HTTP statuses."""
 import asyncio
 import json
 import socket
@@ -55,7 +55,8 @@ class Raw:
     def __init__(self, server, path="/ws", headers=None):
         async def open():
             return await websockets.connect(f"ws://127.0.0.1:{server.ready['session_port']}{path}", max_size=None,
-                                            subprotocols=["srvthreds.v1"], extra_headers=headers or {}, ping_interval=None)
+                                            subprotocols=["srvthreds.v1"], extra_headers=headers or {},
+                                            ping_interval=None)
         self.socket = LOOP.call(open(), 10)
 
     def send(self, frame):
@@ -246,8 +247,8 @@ def test_duplicates_and_conflicts(quiet):
 
 def test_a_slow_reader_harms_nobody_and_loses_nothing(quiet):
     async def stalled():
-        return await websockets.connect(f"ws://127.0.0.1:{quiet.ready['session_port']}/ws", subprotocols=["srvthreds.v1"],
-                                        max_queue=1, max_size=None, compression=None, ping_interval=None)
+        return await websockets.connect(f"ws://127.0.0.1:{quiet.ready['session_port']}/ws",
+                                        subprotocols=["srvthreds.v1"], max_queue=1, max_size=None, compression=None, ping_interval=None)
     slow = LOOP.call(stalled(), 10)
     LOOP.call(slow.send(json.dumps({"token": "participant0"})), 10)
     hello = json.loads(LOOP.call(slow.recv(), 10))
@@ -285,7 +286,8 @@ def test_many_clients(quiet):
     ("/event", b"{", "participant0", 400, 4000), ("/event", b"[]", "participant0", 400, 4200),
     ("/event", {}, "participant0", 400, 4202), ("/event", {"type": "org.wt.tell"}, "participant0", 400, 4200),
     ("/event?wait=soon", ECHO, "participant0", 400, 4200), ("/event", ECHO, None, 401, 4101),
-    ("/event", ECHO, "nobody", 401, 4101), ("/values", {"a": 1}, None, 401, 4101), ("/values", b"{", "participant0", 400, 4000),
+    ("/event", ECHO, "nobody", 401, 4101), ("/values", {"a": 1}, None, 401, 4101),
+    ("/values", b"{", "participant0", 400, 4000),
     ("/event", BIG, "participant0", 413, 4000), ("/nothing", ECHO, "participant0", 404, 5201),
 ], ids=lambda value: "big" if value is BIG else None)
 @pytest.mark.parametrize("port", ["session_port", "session_http_port"])

@@ -76,7 +76,7 @@ static void split_at_every_byte(void **state)
 		peer_send(&p, POST, cut);
 		for (int i = 0; i < 4; i++)
 			peer_turn(&p);
-		peer_send(&p, POST + cut, sizeof POST - 1 - cut);
+		peer_send(&p, &POST[cut], sizeof POST - 1 - cut);
 		peer_expect_end(&p);
 		char *first = strstr(p.in.data, "<POST /event?x=1 yes hello>");
 		assert_non_null(first);
@@ -99,7 +99,7 @@ static void byte_by_byte(void **state)
 	start(&s, (struct net_limits){0});
 	open_to(&p, &s);
 	for (size_t i = 0; i < sizeof POST - 1; i++) {
-		peer_send(&p, POST + i, 1);
+		peer_send(&p, &POST[i], 1);
 		peer_turn(&p);
 	}
 	peer_expect_end(&p);

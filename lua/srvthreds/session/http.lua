@@ -32,7 +32,8 @@ end
 -- Waits for what becomes of event n. Returns nil when the time is over first.
 local function wait_outcome(agent, n, ms, channel)
   local stop = agent.wait_for(n, function(result) channel:put { result = result } end)
-  local deadline, got = runtime.now() + ms, nil
+  local deadline = runtime.now() + ms
+  local got
   repeat
     got = channel:take(math.max(0, deadline - runtime.now()))
   until not got or got.failed or got.result
@@ -43,7 +44,8 @@ end
 local function take(agent, req, who, event)
   local ms = wait_ms(req)
   local doc = accept.prepare(event, { id = who.id }, runtime.now())
-  local channel, got = runtime.channel(), nil
+  local channel = runtime.channel()
+  local got
   local status, info = accept.queue(agent.queue, doc, function(err) channel:put { failed = err } end)
   if status == "accepted" and ms then
     got = wait_outcome(agent, info, ms, channel) or { result = { outcome = "pending" } }
