@@ -91,7 +91,8 @@ def fills_and_heals(server, senders, room, why):
     begin = time.monotonic()
     until(lambda: not not_ready(server), 5, "ready again")
     until(lambda: all(len(s.acknowledged) > before[s.name_] + 20 for s in senders), 20, "work to go on")
-    print(f"not ready {late * 1000:.0f} ms after the first refusal, work again {time.monotonic() - begin:.1f} s after room; "
+    print(f"not ready {late * 1000:.0f} ms after the first refusal, "
+          f"work again {time.monotonic() - begin:.1f} s after room; "
           f"{sum(before.values())} acknowledged before, {sum(s.refused for s in senders)} refused")
     for sender in senders:
         sender.stop = True
@@ -107,7 +108,8 @@ def run(server, room, why):
 
 
 def mounted(folder):
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True).returncode == 0
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    return subprocess.run(mount, capture_output=True).returncode == 0
 
 
 def test_small_file_system(servers):

@@ -248,7 +248,8 @@ def test_duplicates_and_conflicts(quiet):
 def test_a_slow_reader_harms_nobody_and_loses_nothing(quiet):
     async def stalled():
         return await websockets.connect(f"ws://127.0.0.1:{quiet.ready['session_port']}/ws",
-                                        subprotocols=["srvthreds.v1"], max_queue=1, max_size=None, compression=None, ping_interval=None)
+                                        subprotocols=["srvthreds.v1"], max_queue=1, max_size=None,
+                                        compression=None, ping_interval=None)
     slow = LOOP.call(stalled(), 10)
     LOOP.call(slow.send(json.dumps({"token": "participant0"})), 10)
     hello = json.loads(LOOP.call(slow.recv(), 10))
