@@ -41,7 +41,8 @@ local function show(admin, call)
     outcome = outcome or not out and "pending" or nil,
     direction = row.kind, source = row.source, step = row.step, threds = threds_of(admin, row, rec, event),
     log = rec.log, error = rec.error,
-    to = rec.to, people = rec.people, services = rec.services, unknown = rec.unknown, targets = rec.targets,
+    to = rec.to, people = rec.people or not (rec.services or rec.unknown) and rec.to or nil, services = rec.services,
+    unknown = rec.unknown, targets = rec.targets,
     offered = rec.offered, why = not out and records.why(row.outcome, rec) or nil,
   }
 end

@@ -18,7 +18,8 @@ end
 local function event_of(row, rec, event)
   return {
     n = row.n, id = event.id, at = row.at, direction = row.kind, outcome = row.outcome, step = row.step, event = event,
-    to = rec.to, people = rec.people, services = rec.services, unknown = rec.unknown,
+    to = rec.to, people = rec.people or not (rec.services or rec.unknown) and rec.to or nil, services = rec.services,
+    unknown = rec.unknown,
   }
 end
 

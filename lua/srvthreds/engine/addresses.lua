@@ -5,6 +5,8 @@ local json = require "core.json"
 
 local addresses = {}
 
+local NONE = {} -- never written
+
 local function flatten(to, out, fail)
   if to == nil then return out end
   if type(to) == "string" then
@@ -51,6 +53,10 @@ end
 ---@param fail function(message)
 ---@return table { to = addresses as given, people = {ids}, services = {topics}, unknown = {addresses} }
 function addresses.resolve(to, state, directory, fail)
+  if type(to) == "string" and to:byte(1) ~= 36 and directory:is_participant(to) and not directory:service(to) then
+    local one = { to } -- the usual case
+    return { to = one, people = one, services = NONE, unknown = NONE }
+  end
   local r = { to = flatten(to, json.array {}, fail), people = json.array {}, services = json.array {}, unknown = {} }
   local seen = {}
   for _, address in ipairs(r.to) do add_address(r, seen, address, state, directory) end

@@ -8,9 +8,8 @@ local json = require "core.json"
 local host = {}
 
 local function step()
-  local context = script.context()
-  local s = context and context.step
-  if not s then error("this works only while a thred takes a step, not while the file loads", 3) end
+  local s = script.context()
+  if not s.state then error("this works only while a thred takes a step, not while the file loads", 3) end
   return s
 end
 

@@ -39,7 +39,7 @@ function engine.new(options)
     store = options.store, queue = options.queue, patterns = options.patterns, directory = options.directory,
     push = options.push or function() end, watch = options.watch, key = options.store:key(),
     log = logs.logger { module = "engine" }, waiters = {},
-    routes = {}, sources = sources, builtin = builtin,
+    routes = {}, changes = {}, sources = sources, builtin = builtin,
   }, engine)
   self.offers = offers.new(self)
   self.handlers = {

@@ -55,7 +55,7 @@ function messages.start(self, delivery, pattern_id)
     local outcome = s:apply()
     if outcome == "not_matched" then -- the pattern changed between routing and now
       handle:abort()
-      return self.queue:settle(delivery, { outcome = outcome, rec = { pattern = pattern.id, log = json.array(s.log) } },
+      return self.queue:settle(delivery, { outcome = outcome, rec = { pattern = pattern.id, log = json.array(s.trail) } },
         self:after(delivery, outcome, nil))
     end
     self:commit(s, s:changes(outcome, delivery), self:after(delivery, outcome, s.events, { threds = { id } }))
@@ -111,7 +111,7 @@ function messages.spawn(self, delivery, id)
     if m.locals then state.locals = json.copy(m.locals) end
     if m.participants then state.participants = json.copy(m.participants) end
     local s = new_step(self, handle, id, pattern, m.at, state)
-    for _, who in ipairs(state.participants) do s.joined[#s.joined + 1] = who end
+    s.joined = json.copy(state.participants)
     local outcome = "matched"
     if m.event then
       s:take(events.doc(json.encode(m.event)))

@@ -7,6 +7,7 @@ local index = require "srvthreds.pattern.index"
 local logs = require "core.log"
 local script = require "core.script"
 local shape = require "srvthreds.pattern.shape"
+local threds = require "srvthreds.engine.thred"
 local version = require "srvthreds.live.version"
 
 local patterns = {}
@@ -122,7 +123,7 @@ function patterns:upgrade(step)
   step.due = reaction.expiry and state.reacted + reaction.expiry.after or nil
   if to.on_upgrade then
     step.writable = true
-    local ok, e = script.call(step.context, to.limits, to.on_upgrade, step.face, from)
+    local ok, e = script.call(step, to.limits, to.on_upgrade, threds.face, from)
     step.writable = false
     if not ok then step:fail("on_upgrade", e.message, { file = e.file, line = e.line }) end
   end

@@ -2,7 +2,8 @@
 -- One step of one thred: an input applied to its state, and what comes of it, until it is committed as one changeset.
 --
 -- A step has: engine, handle (the store's; nil under test), id, number, now (ms: acceptedAt or the due time), pattern,
--- state, event, due; and collects: log, events, messages, joined. `writable` is true while locals may be written.
+-- state, event, due; and collects: trail (of transitions), events, messages, joined. `writable` is true while locals may
+-- be written. It is the context of its script calls (now, seed, log).
 
 local json = require "core.json"
 local script = require "core.script"
@@ -19,28 +20,13 @@ local TRANSITION_LIMIT = 100 -- in one step; more is a loop of forwards
 local step = {}
 step.__index = step
 
--- The seed of math.random is made when a script first asks for it.
-local context_mt = {
-  __index = function(context, key)
-    if key ~= "seed" then return nil end
-    local s = context.step
-    local hex = ids.emitted(s.engine.key, s.id, s.number, "seed")
-    local seed = math.tointeger(tonumber(hex:sub(1, 15), 16))
-    context.seed = seed
-    return seed
-  end,
-}
-
 ---@param f table engine, handle, id, number, now, pattern, state, due
 function step.new(f)
-  local self = setmetatable({ -- all keys at once: a table that grows is made again
+  return setmetatable({ -- all keys at once: a table that grows is made again
     engine = f.engine, handle = f.handle, id = f.id, number = f.number, now = f.now, pattern = f.pattern, state = f.state,
-    due = f.due, log = {}, events = {}, messages = {}, joined = {}, reads = nil, position = 0, writable = false,
-    event = nil, source = nil, context = nil, face = nil,
+    due = f.due, trail = {}, events = {}, messages = nil, joined = nil, reads = nil, position = 0, writable = false,
+    event = nil, source = nil, log = nil, seed = (tonumber(f.id:sub(1, 12), 16) or 0) * 1000003 + f.number,
   }, step)
-  self.context = setmetatable({ now = f.now, log = {}, step = self, seed = nil }, context_mt)
-  self.face = threds.face(self)
-  return self
 end
 
 ---Makes `doc` the event of this step.
@@ -69,7 +55,7 @@ end
 
 ---Calls a script function with (event, thred, ...).
 function step:call(doing, fn, ...)
-  local ok, v = script.call(self.context, self.pattern.limits, fn, self.event, self.face, ...)
+  local ok, v = script.call(self, self.pattern.limits, fn, self.event, threds.face, ...)
   if ok then return v end
   local code = v.code or (type(v.value) == "table" and v.value.code) or nil
   local message = type(v.value) == "table" and v.value.message or v.message
@@ -125,20 +111,29 @@ end
 
 -- Directives --------------------------------------------------------------------------------------------------------
 
+-- Who an emitted event went to, as its record says it; lists that are empty or say the same are left out.
+local function record_of(to)
+  local people = #to.people == #to.to and #to.services == 0 and #to.unknown == 0 and to.people[1] == to.to[1] and #to.to == 1
+  return {
+    to = to.to, people = not people and #to.people > 0 and to.people or nil, services = to.services[1] and to.services or nil,
+    unknown = to.unknown[1] and to.unknown or nil,
+  }
+end
+
 function step:deliver(event, to)
   self.events[#self.events + 1] = {
-    id = event.id, body = json.encode(event),
-    rec = { to = to.to, people = to.people, services = to.services, unknown = #to.unknown > 0 and to.unknown or nil },
-    inbox = to.people, services = to.services,
+    id = event.id, body = json.encode(event), rec = record_of(to), inbox = to.people, services = to.services,
   }
-  if #to.unknown > 0 then
+  if to.unknown[1] then
     self.engine.log.warn("no such addressee", { pattern = self.pattern.id, reaction = self.state.reaction,
       thred_id = self.id, event_id = event.id, to = table.concat(to.unknown, ", ") })
   end
 end
 
 function step:join(id)
-  if threds.join(self.state, id) then self.joined[#self.joined + 1] = id end
+  if not threds.join(self.state, id) then return end
+  self.joined = self.joined or {}
+  self.joined[#self.joined + 1] = id
 end
 
 function step:publish(publish, rendered)
@@ -168,6 +163,11 @@ function step:local_event(name, doing)
   return events.doc(json.encode(v))
 end
 
+function step:message(message)
+  self.messages = self.messages or {}
+  self.messages[#self.messages + 1] = message
+end
+
 function step:spawn(spawn)
   for _, name in ipairs(spawn.names) do
     local pattern = self.engine.patterns:by_name(name)
@@ -178,7 +178,7 @@ function step:spawn(spawn)
     local event = spawn.input == "forward" and self.event
       or spawn.input == "local" and self:local_event(spawn.local_name, "spawn") or nil
     if spawn.type ~= "sibling" then self.state.children[#self.state.children + 1] = id end
-    self.messages[#self.messages + 1] = {
+    self:message {
       topic = "engine", target = "spawn:" .. id,
       body = {
         pattern = pattern.id, type = spawn.type, parent = self.id, at = self.now, event = event,
@@ -201,7 +201,7 @@ end
 ---Ends the thred: its children are told, it relays broadcasts for a while if its pattern allows that.
 function step:finish()
   for _, child in ipairs(self.state.children) do
-    self.messages[#self.messages + 1] = { topic = "engine", target = "terminate:" .. child, body = { by = self.id, at = self.now } }
+    self:message { topic = "engine", target = "terminate:" .. child, body = { by = self.id, at = self.now } }
   end
   self.state.children = json.array {}
   self.state.memory = {}
@@ -238,7 +238,7 @@ end
 -- Applying ----------------------------------------------------------------------------------------------------------
 
 function step:write_log(outcome, from, to)
-  self.log[#self.log + 1] = { outcome = outcome, from = from, to = to }
+  self.trail[#self.trail + 1] = { outcome = outcome, from = from, to = to }
 end
 
 function step:remember(m)
@@ -309,16 +309,34 @@ end
 
 -- Commit ------------------------------------------------------------------------------------------------------------
 
----The changeset of this step.
+-- The record of a step with one transition and nothing else to say: the same few texts again and again.
+local records = setmetatable({}, { __mode = "k" })
+
+local function record_of_step(self)
+  local first = self.trail[1]
+  if #self.trail ~= 1 or self.reads then return { log = json.array(self.trail), reads = self.reads } end
+  local known = records[self.pattern]
+  if not known then
+    known = {}
+    records[self.pattern] = known
+  end
+  local key = ("%s\0%s\0%s"):format(first.outcome, first.from, first.to)
+  local text = known[key]
+  if not text then
+    text = json.encode { log = json.array(self.trail) }
+    known[key] = text
+  end
+  return text
+end
+
+---The changeset of this step. Valid until the next one is asked for: the store reads it at once.
 function step:changes(outcome, delivery)
-  local s = self.state
-  return {
-    delivery = delivery, outcome = outcome,
-    rec = { log = json.array(self.log), reads = self.reads },
-    state = threds.encode(s), pattern = s.pattern, version = s.version, reaction = s.reaction, status = s.status,
-    started = s.started, reacted = s.reacted, due = self.due, members = self.joined, events = self.events,
-    messages = self.messages, ended = s.status == "terminated" or nil,
-  }
+  local s, c = self.state, self.engine.changes
+  c.delivery, c.outcome, c.rec, c.state = delivery, outcome, record_of_step(self), threds.encode(s)
+  c.pattern, c.version, c.reaction, c.status = s.pattern, s.version, s.reaction, s.status
+  c.started, c.reacted, c.due, c.members = s.started, s.reacted, self.due, self.joined
+  c.events, c.messages, c.ended = self.events, self.messages, s.status == "terminated" or nil
+  return c
 end
 
 return step

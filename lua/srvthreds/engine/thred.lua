@@ -5,6 +5,7 @@
 --           published (name -> id), started, reacted, parent?, children (list), status, last (ms, finished threds) }
 
 local json = require "core.json"
+local script = require "core.script"
 local codes = require "srvthreds.engine.codes"
 
 local thred = {}
@@ -32,39 +33,44 @@ function thred.join(state, id)
   return true
 end
 
-local function read_local(step, name)
+-- The step whose script is running: the context of its script call.
+local function running()
+  local step = script.context()
+  if not step.state then error("a thred exists only while an event is handled, not while the file loads", 3) end
+  return step
+end
+
+local function read_local(_, name)
+  local step = running()
   local v = step.state.locals[name]
   if type(v) == "table" and not step.writable then return json.view(v) end
   return v
 end
 
-local function write_local(step, name, value)
-  if type(name) ~= "string" then
-    error(("a local's name is a string, not a %s"):format(type(name)), 3)
-  end
+local function write_local(_, name, value)
+  local step = running()
+  if type(name) ~= "string" then error(("a local's name is a string, not a %s"):format(type(name)), 2) end
   if not step.writable then
-    error(("thred.%s can't be written here: locals are written in on_true, on_publish and on_upgrade"):format(name), 3)
+    error(("thred.%s can't be written here: locals are written in on_true, on_publish and on_upgrade"):format(name), 2)
   end
-  if type(value) == "table" or type(value) == "userdata" then
+  local kind = type(value)
+  if kind == "table" or kind == "userdata" then
     local ok, copied = pcall(json.copy, value)
-    if not ok then error(("thred.%s: %s"):format(name, tostring(copied)), 3) end
+    if not ok then error(("thred.%s: %s"):format(name, tostring(copied)), 2) end
     value = copied
-  elseif type(value) == "function" or type(value) == "thread" then
-    error(("thred.%s: a %s can't be kept in a local; locals are JSON values"):format(name, type(value)), 3)
+  elseif kind == "function" or kind == "thread" then
+    error(("thred.%s: a %s can't be kept in a local; locals are JSON values"):format(name, kind), 2)
   end
   step.state.locals[name] = value
 end
 
----The value that scripts get as `thred`: its keys are the locals.
----@param step table a step with `state` and `writable`
-function thred.face(step)
-  return setmetatable({}, {
-    __index = function(_, name) return read_local(step, name) end,
-    __newindex = function(_, name, value) write_local(step, name, value) end,
-    __pairs = function() return pairs(json.view(step.state.locals)) end,
-    __metatable = false,
-  })
-end
+---The value that scripts get as `thred`: its keys are the locals of the step that runs. One for all threds: who keeps it
+---sees the thred whose step runs then.
+thred.face = setmetatable({}, {
+  __index = read_local, __newindex = write_local,
+  __pairs = function() return pairs(json.view(running().state.locals)) end,
+  __metatable = false,
+})
 
 ---Encodes the state. An error in a local names its path.
 function thred.encode(state)
