@@ -9,6 +9,7 @@ local stores = require "core.store"
 local accept = require "srvthreds.session.accept"
 local directory = require "srvthreds.directory"
 local engine = require "srvthreds.engine"
+local events = require "srvthreds.engine.event"
 local host = require "srvthreds.engine.host"
 local load = require "srvthreds.pattern.load"
 local patterns = require "srvthreds.engine.patterns"
@@ -63,19 +64,15 @@ end
 local n = 0
 local rnd = math.random
 
-local function body(kind, thred)
-  n = n + 1
-  return {
-    id = ("bench-%012d"):format(n), type = kind, time = runtime.now(), thredId = thred,
-    data = { title = "A step is asked for", description = "An event of about the usual size, as sensors and people send them",
-      content = { valuesType = "reading", values = {
-        by = 1, latitude = 33.44841234, longitude = -112.0740373, altitude = 331, battery = 0.87, moving = true,
-        note = "reported by the unit itself", tags = { "north", "gate" } } } },
-  }
-end
+-- An event of 481 bytes as it comes from the edge: canonical, from its source.
+local EVENT = '{"data":{"content":{"values":{"altitude":331,"battery":0.87,"by":1,"latitude":33.44841234,"longitude":-112.0740373,'
+  .. '"moving":true,"note":"reported by the unit itself","tags":["north","gate"]},"valuesType":"reading"},'
+  .. '"description":"An event of about the usual size, as sensors and people send them","title":"A step is asked for"},'
+  .. '"id":"bench-%012d","source":{"id":"%s","name":"Bench source"},%s"time":1790000000000,"type":"%s"}'
 
 local function send(source, kind, thred, durable)
-  local doc = accept.prepare(body(kind, thred), { id = source, name = "Bench source" }, runtime.now())
+  n = n + 1
+  local doc = events.doc(EVENT:format(n, source, thred and ('"thredId":"%s",'):format(thred) or "", kind))
   return accept.queue(world.queue, doc, durable)
 end
 

@@ -8,6 +8,7 @@ local engine = require "srvthreds.engine"
 local load = require "srvthreds.pattern.load"
 local patterns = require "srvthreds.engine.patterns"
 local report = require "srvthreds.pattern.report"
+local threds = require "srvthreds.engine.thred"
 local accept = require "srvthreds.session.accept"
 local json = require "core.json"
 
@@ -133,7 +134,7 @@ end
 function world:thred(id)
   return task(function()
     local row = self.store:thred(id)
-    if row and type(row.state) == "string" then row.state = json.decode(row.state) end
+    if row and type(row.state) == "string" then row.state = threds.decode(row) end
     return row
   end)
 end

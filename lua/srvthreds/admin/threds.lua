@@ -7,6 +7,7 @@ local codes = require "srvthreds.engine.codes"
 local durations = require "srvthreds.durations"
 local api = require "srvthreds.admin.api"
 local names = require "srvthreds.pattern.names"
+local threds = require "srvthreds.engine.thred"
 local records = require "srvthreds.admin.records"
 
 local STATUSES = { active = true, finished = true, terminated = true }
@@ -47,8 +48,8 @@ end
 local function show(admin, call)
   local row = find(admin, call.id)
   local answer = summary(row)
-  local state = admin.value(row.state)
-  if state then
+  if row.state then
+    local state = threds.decode(row)
     answer.locals, answer.participants = state.locals, state.participants
     answer.parent, answer.children = state.parent, state.children
     answer.remembered = json.array(names.sorted(state.memory or {}))

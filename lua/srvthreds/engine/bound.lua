@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
 -- A bound event: one step of its thred.
 
-local json = require "core.json"
 local codes = require "srvthreds.engine.codes"
 local failure = require "srvthreds.engine.failure"
 local steps = require "srvthreds.engine.step"
+local threds = require "srvthreds.engine.thred"
 
 local bound = {}
 
 ---The step that begins with this stored thred; moves it to the active version of its pattern where that is possible.
 function bound.step(self, handle, row, now)
-  local state = json.decode(row.state)
+  local state = threds.decode(row)
   local s = steps.new {
     engine = self, handle = handle, id = row.id, number = row.step + 1, now = now, state = state, due = row.due,
     pattern = self.patterns:version(state.pattern, state.version),
@@ -50,15 +50,15 @@ local function run(self, handle, row, delivery)
     s:expire()
     s.now = delivery.at
   end
-  s:take(delivery.doc)
+  s:take(delivery.doc, delivery.source)
   if not takes({ status = s.state.status }, delivery.doc) then
     self.offers:moved(s)
     return failure.no_thred(self, delivery, s.id, handle, s:changes("no_thred", delivery))
   end
   local outcome = apply(self, s, delivery)
   if s.state.status == "finished" then s.due = s.now + s.pattern.finished_keep end
-  local changes = s:changes(outcome, delivery)
-  self:commit(s, changes, self:after(delivery, outcome, s.events, { threds = { s.id } }))
+  local info = (delivery.route or self.waiters[delivery.event]) and { threds = { s.id } } or nil
+  self:commit(s, s:changes(outcome, delivery), self:after(delivery, outcome, s.events, info))
 end
 
 function bound.handle(self, delivery, thred_id)

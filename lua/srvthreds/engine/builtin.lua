@@ -27,7 +27,7 @@ local function send(step, title, values_type, values)
     id = step:next_id(), type = "org.wt.broadcast", time = step.now, thredId = step.id, causedBy = step.event.id,
     data = { title = title, content = { valuesType = values_type, values = values } },
   }
-  step:deliver(event, to)
+  step:emit(event.id, json.encode(event), to)
 end
 
 -- The values of the event, as one object, with who sent them.

@@ -30,9 +30,10 @@ function step.new(f)
 end
 
 ---Makes `doc` the event of this step.
-function step:take(doc)
+---@param source string? its source's id, where it is known already
+function step:take(doc, source)
   self.event = doc and json.with(doc, self) or nil
-  self.source = doc and doc.source and doc.source.id or nil
+  self.source = source or doc and doc.source and doc.source.id or nil
 end
 
 function step:reaction()
@@ -120,13 +121,15 @@ local function record_of(to)
   }
 end
 
-function step:deliver(event, to)
-  self.events[#self.events + 1] = {
-    id = event.id, body = json.encode(event), rec = record_of(to), inbox = to.people, services = to.services,
-  }
+---An event leaves with the commit of this step.
+---@param id string
+---@param body string canonical JSON
+---@param to table its recipients, as addresses.resolve gives them
+function step:emit(id, body, to)
+  self.events[#self.events + 1] = { id = id, body = body, rec = record_of(to), inbox = to.people, services = to.services }
   if to.unknown[1] then
     self.engine.log.warn("no such addressee", { pattern = self.pattern.id, reaction = self.state.reaction,
-      thred_id = self.id, event_id = event.id, to = table.concat(to.unknown, ", ") })
+      thred_id = self.id, event_id = id, to = table.concat(to.unknown, ", ") })
   end
 end
 
@@ -136,23 +139,37 @@ function step:join(id)
   self.joined[#self.joined + 1] = id
 end
 
+-- The envelope is written as text, keys in byte order: only the data is the pattern's. Ids of threds and emitted events are
+-- hexadecimal; what comes from outside is quoted.
+local TELL = '{%s"data":%s,"id":"%s",%s"source":{"id":"SYSTEM","name":"Workthreds Bot"},"thredId":"%s","time":%d,"type":"org.wt.tell"}'
+
+function step:envelope(id, re, data)
+  local cause = self.event and ('"causedBy":%s,'):format(json.encode(self.event.id)) or ""
+  local ok, encoded = pcall(json.encode, data)
+  if not ok then self:fail("transform", tostring(encoded)) end
+  if re == nil then
+    re = ""
+  elseif type(re) == "string" then
+    re = ('"re":%s,'):format(json.encode(re))
+  else
+    self:fail("transform", ("re is the id of an event, a string, not a %s"):format(type(re)))
+  end
+  return TELL:format(cause, encoded, id, re, self.id, self.now)
+end
+
 function step:publish(publish, rendered)
   local to = publish.to
   if type(to) == "function" then to = self:call("publish.to", to) end
   local resolved = addresses.resolve(to, self.state, self.engine.directory,
     function(message) self:fail("publish.to", message) end)
-  local re = rendered.re
+  local re, id = rendered.re, self:next_id()
   rendered.re = nil
-  local event = events.outgoing {
-    id = self:next_id(), time = self.now, thredId = self.id, re = re, causedBy = self.event and self.event.id or nil,
-    data = next(rendered) and rendered or nil,
-  }
-  if publish.name then self.state.published[publish.name] = event.id end
-  if publish.on_publish then self:write_with("on_publish", publish.on_publish, json.view(event)) end
-  local ok, e = pcall(self.deliver, self, event, resolved)
-  if not ok then self:fail("transform", tostring(e)) end
-  for _, id in ipairs(resolved.people) do self:join(id) end
-  for _, id in ipairs(resolved.services) do self:join(id) end
+  local body = self:envelope(id, re, rendered)
+  if publish.name then self.state.published[publish.name] = id end
+  if publish.on_publish then self:write_with("on_publish", publish.on_publish, events.doc(body)) end
+  self:emit(id, body, resolved)
+  for _, who in ipairs(resolved.people) do self:join(who) end
+  for _, who in ipairs(resolved.services) do self:join(who) end
 end
 
 function step:local_event(name, doing)

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- A thred's state, and the face of it that scripts see.
 --
--- state = { pattern, version, reaction, locals, participants (list), memory (matched operands of this reaction),
---           published (name -> id), started, reacted, parent?, children (list), status, last (ms, finished threds) }
+-- state = { pattern, version, reaction, status, started, reacted, locals, participants (list), memory (matched operands of
+--           this reaction), published (name -> id), parent?, children (list) }
 
 local json = require "core.json"
 local script = require "core.script"
@@ -72,9 +72,30 @@ thred.face = setmetatable({}, {
   __metatable = false,
 })
 
----Encodes the state. An error in a local names its path.
+---The state of a stored thred: what stands in columns of its row is not in its bytes.
+---@param row table as the store gives it
+function thred.decode(row)
+  local state = json.decode(row.state)
+  state.locals = state.locals or {}
+  state.participants = state.participants or json.array {}
+  state.memory = state.memory or {}
+  state.published = state.published or {}
+  state.children = state.children or json.array {}
+  state.pattern, state.version, state.reaction, state.status = row.pattern, row.version, row.reaction, row.status
+  state.started, state.reacted = row.started, row.reacted
+  return state
+end
+
+local function unless_empty(t)
+  if next(t) ~= nil then return t end
+end
+
+---The bytes of a state. An error in a local names its path.
 function thred.encode(state)
-  local ok, bytes = pcall(json.encode, state)
+  local ok, bytes = pcall(json.encode, {
+    locals = state.locals, participants = unless_empty(state.participants), memory = unless_empty(state.memory),
+    published = unless_empty(state.published), children = unless_empty(state.children), parent = state.parent,
+  })
   if ok then return bytes end
   local e = codes.of(bytes)
   e.message = e.message:gsub("%$%.locals%.", "thred.")
