@@ -22,10 +22,10 @@ step.__index = step
 
 ---@param f table engine, handle, id, number, now, pattern, state, due
 function step.new(f)
-  return setmetatable({ -- all keys at once: a table that grows is made again
+  return setmetatable({ -- 16 keys at most, with event and source: a larger table costs
     engine = f.engine, handle = f.handle, id = f.id, number = f.number, now = f.now, pattern = f.pattern, state = f.state,
-    due = f.due, trail = {}, events = {}, messages = nil, joined = nil, reads = nil, position = 0, writable = false,
-    event = nil, source = nil, log = nil, seed = (tonumber(f.id:sub(1, 12), 16) or 0) * 1000003 + f.number,
+    due = f.due, trail = {}, events = {}, position = 0, writable = false,
+    seed = (tonumber(f.id:sub(1, 12), 16) or 0) * 1000003 + f.number, event = nil, source = nil,
   }, step)
 end
 
@@ -141,20 +141,16 @@ end
 
 -- The envelope is written as text, keys in byte order: only the data is the pattern's. Ids of threds and emitted events are
 -- hexadecimal; what comes from outside is quoted.
-local TELL = '{%s"data":%s,"id":"%s",%s"source":{"id":"SYSTEM","name":"Workthreds Bot"},"thredId":"%s","time":%d,"type":"org.wt.tell"}'
-
 function step:envelope(id, re, data)
-  local cause = self.event and ('"causedBy":%s,'):format(json.encode(self.event.id)) or ""
   local ok, encoded = pcall(json.encode, data)
   if not ok then self:fail("transform", tostring(encoded)) end
-  if re == nil then
-    re = ""
-  elseif type(re) == "string" then
-    re = ('"re":%s,'):format(json.encode(re))
-  else
+  if re ~= nil and type(re) ~= "string" then
     self:fail("transform", ("re is the id of an event, a string, not a %s"):format(type(re)))
   end
-  return TELL:format(cause, encoded, id, re, self.id, self.now)
+  return (self.event and '{"causedBy":' .. json.encode(self.event.id) .. ',"data":' or '{"data":') .. encoded
+    .. ',"id":"' .. id .. (re and '","re":' .. json.encode(re) .. ',' or '",')
+    .. '"source":{"id":"SYSTEM","name":"Workthreds Bot"},"thredId":"' .. self.id .. '","time":' .. self.now
+    .. ',"type":"org.wt.tell"}'
 end
 
 function step:publish(publish, rendered)
@@ -327,21 +323,26 @@ end
 -- Commit ------------------------------------------------------------------------------------------------------------
 
 -- The record of a step with one transition and nothing else to say: the same few texts again and again.
+-- pattern -> outcome -> from -> to -> text
 local records = setmetatable({}, { __mode = "k" })
+
+local function at(t, key)
+  local inner = t[key]
+  if not inner then
+    inner = {}
+    t[key] = inner
+  end
+  return inner
+end
 
 local function record_of_step(self)
   local first = self.trail[1]
-  if #self.trail ~= 1 or self.reads then return { log = json.array(self.trail), reads = self.reads } end
-  local known = records[self.pattern]
-  if not known then
-    known = {}
-    records[self.pattern] = known
-  end
-  local key = ("%s\0%s\0%s"):format(first.outcome, first.from, first.to)
-  local text = known[key]
+  if #self.trail ~= 1 or self.reads or not first.from then return { log = json.array(self.trail), reads = self.reads } end
+  local known = at(at(at(records, self.pattern), first.outcome), first.from)
+  local text = known[first.to]
   if not text then
     text = json.encode { log = json.array(self.trail) }
-    known[key] = text
+    known[first.to] = text
   end
   return text
 end
