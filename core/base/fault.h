@@ -3,6 +3,7 @@
  * fault: named points at which a debug build ends the process as a kill -9 would.
  *   SRVTHREDS_FAIL=point:n     at the n-th passage of the point
  *   SRVTHREDS_FAULT_FSYNC=n    the n-th sync of the store fails (store/)
+ *   SRVTHREDS_FAULT_SKEW_MS=n  the clock of the process is n ms off (cli/)
  * Compiled in only with SRVTHREDS_FAULTS; any thread.
  */
 #ifndef SRVTHREDS_FAULT_H

@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 #include <stdio.h>
 
+#include "base/fault.h"
 #include "cli/cli.h"
 #include "cli/lua_modules.h"
 #include "runtime/task.h"
@@ -23,7 +24,11 @@ static int start(lua_State *L, const char *lua_root, int argc, char **argv)
 int cli_run(const char *lua_root, int argc, char **argv)
 {
 	struct error e = {0};
-	struct runtime *rt = runtime_new(&(struct runtime_options){0}, &e);
+	struct runtime_options options = {0};
+#ifdef SRVTHREDS_FAULTS
+	options.skew_ms = fault_number("SRVTHREDS_FAULT_SKEW_MS");
+#endif
+	struct runtime *rt = runtime_new(&options, &e);
 	if (!rt) {
 		fprintf(stderr, "srvthreds: %s\n", e.message);
 		return 1;
