@@ -23,8 +23,22 @@ local function list(call, all)
   return 0
 end
 
+-- docs/errors.md; a test compares the two.
+local function print_docs(all)
+  output.line("<!-- Made by `srvthreds explain docs > docs/errors.md`; edit pattern/codes.lua and cli/codes.lua instead. -->")
+  output.line("# Errors\n\nThe code at the end of a message, and what to do about it. `srvthreds explain CODE` says the same.")
+  for _, entry in ipairs(all) do
+    local text = entry.text:gsub("%s+$", "")
+    output.line(("\n## %s: %s%s\n\n%s"):format(entry.code, entry.title, entry.warning and " (a warning)" or "", text))
+  end
+end
+
 local function run(call)
   local all, wanted = all_codes(), call.words[1]
+  if wanted == "docs" then
+    print_docs(all)
+    return 0
+  end
   if not wanted then return list(call, all) end
   local known = {}
   for i, entry in ipairs(all) do
