@@ -32,7 +32,7 @@ def test_alone_it_explains_itself(run):
     (["dev", "--sesion-port", "1"], "dev: unknown flag --sesion-port [SRV-C003]\n  did you mean `--session-port`?"),
     (["dev", "--session-port", "x"], 'session.port: "x" is not a port from 0 to 65535 [SRV-C004]'),
     (["join"], "join needs PARTICIPANT: "),
-    (["send", "values.x=1"], "an event needs a type [SRV-C016]"),
+    (["send", "values.x=1"], "an event needs a type: type=NAME"),
     (["config", "show", "--config", "none.lua"], "can't read none.lua: No such file or directory [SRV-C008]"),
 ])
 def test_wrong_usage_is_2_and_names_what_was_meant(run, arguments, says):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the README and docs/ show is run: commands in order in one shell's folder, files as they are shown, Lua loaded, and
-what is printed compared with the text block behind it ("…" stands for anything; each line must appear, in order).
+"""What the README and docs/ show is run: commands in order in one folder, files as they are shown, Lua loaded, and what
+is printed compared with the text block behind it ("…" stands for anything; each line must appear, in order).
 
 Comments say what a block can't:  <!-- file: PATH -->  the next block is saved there     <!-- exit: N -->  how it ends
-<!-- type WHO: TEXT -->  typed at WHO's `join`     <!-- shows: WHO -->  the next text is on WHO's screen     <!-- not run -->
+<!-- type WHO: TEXT -->  typed at WHO's `join`     <!-- shows: WHO -->  the next text is on WHO's screen
+<!-- not run -->
 """
 import os
 import re
@@ -109,8 +110,8 @@ class Reader:
         elif re.fullmatch(r"\S*srvthreds dev\b[^\n]*\n", text):
             self.serve(text.strip())
         else:
-            done = subprocess.run(["bash", "-c", f"set -e\n{text}\npwd >'{self.folder}/pwd'"], cwd=self.cwd, env=self.env,
-                                  capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+            done = subprocess.run(["bash", "-c", f"set -e\n{text}\npwd >'{self.folder}/pwd'"], cwd=self.cwd,
+                                  env=self.env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
             output = done.stdout + done.stderr
             assert done.returncode == int(notes.get("exit", 0)), f"{text}\n{output}"
             if done.returncode == 0:

@@ -19,6 +19,7 @@ end
 ---@return srvthreds.cli.Problem
 function client.unreachable(address, cause)
   local message = type(cause) == "table" and cause.message or tostring(cause)
+  message = message:gsub("^cannot connect to %S+: ", "") -- the address is named already
   return problem.new("unreachable", ("nothing answers at %s: %s"):format(address, message),
     { hint = "is it running? `srvthreds dev` starts it; --server and the ports say where it is" })
 end

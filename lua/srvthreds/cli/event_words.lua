@@ -80,7 +80,7 @@ function event_words.read(words)
   else
     event = from_pairs(words)
   end
-  if type(event.type) ~= "string" or event.type == "" then bad("an event needs a type") end
+  if type(event.type) ~= "string" or event.type == "" then bad("an event needs a type: type=NAME, or \"type\": \"NAME\" in JSON") end
   return event
 end
 

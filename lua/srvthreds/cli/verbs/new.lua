@@ -74,8 +74,8 @@ local function run(call)
   write(folder .. "/srvthreds.lua", filled(config_text, values))
   write(folder .. "/.luarc.json", filled(editor_text, values))
   write(folder .. "/.gitignore", "srvthreds-data/\n")
-  output.say(("\nnow:\n  cd %s && srvthreds dev\nand in another terminal there:\n  srvthreds join participant0\n"
-    .. "  /send type=%s.hello"):format(folder, name))
+  output.say(("\nnow:\n  cd %s && srvthreds dev dev\nin another terminal there, be ann, one of the two people of the profile `dev`:\n"
+    .. "  srvthreds join ann\nand type there:\n  /send type=%s.hello"):format(folder, name))
   return 0
 end
 
