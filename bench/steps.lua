@@ -64,15 +64,16 @@ end
 local n = 0
 local rnd = math.random
 
--- An event of 481 bytes as it comes from the edge: canonical, from its source.
-local EVENT = '{"data":{"content":{"values":{"altitude":331,"battery":0.87,"by":1,"latitude":33.44841234,"longitude":-112.0740373,'
+-- An event of about 481 bytes as it comes from the edge: canonical, from its source.
+local HEAD = '{"data":{"content":{"values":{"altitude":331,"battery":0.87,"by":1,"latitude":33.44841234,"longitude":-112.0740373,'
   .. '"moving":true,"note":"reported by the unit itself","tags":["north","gate"]},"valuesType":"reading"},'
   .. '"description":"An event of about the usual size, as sensors and people send them","title":"A step is asked for"},'
-  .. '"id":"bench-%012d","source":{"id":"%s","name":"Bench source"},%s"time":1790000000000,"type":"%s"}'
+  .. '"id":"bench-'
 
 local function send(source, kind, thred, durable)
   n = n + 1
-  local doc = events.doc(EVENT:format(n, source, thred and ('"thredId":"%s",'):format(thred) or "", kind))
+  local doc = events.doc(HEAD .. n .. '","source":{"id":"' .. source .. '","name":"Bench source"},'
+    .. (thred and '"thredId":"' .. thred .. '",' or "") .. '"time":1790000000000,"type":"' .. kind .. '"}')
   return accept.queue(world.queue, doc, durable)
 end
 

@@ -53,6 +53,27 @@ static int hmac_keyed(struct hmac *h, const char *key, size_t len)
 	return 1;
 }
 
+static void big_endian(unsigned char *to, uint64_t n, size_t len)
+{
+	for (size_t i = len; i--; n >>= 8)
+		to[i] = (unsigned char)n;
+}
+
+static int add_text(struct hmac *h, const char *text, size_t len)
+{
+	unsigned char size[4];
+	big_endian(size, len, sizeof size);
+	return EVP_MAC_update(h->ctx, size, sizeof size) && EVP_MAC_update(h->ctx, (const unsigned char *)text, len);
+}
+
+/* A length that no text can have, then 8 bytes. */
+static int add_integer(struct hmac *h, int64_t n)
+{
+	unsigned char bytes[12] = {0xFF, 0xFF, 0xFF, 0xFF};
+	big_endian(bytes + 4, (uint64_t)n, 8);
+	return EVP_MAC_update(h->ctx, bytes, sizeof bytes);
+}
+
 /* Parts carry their length, so that ("ab","c") and ("a","bc") differ. */
 static int l_hmac(lua_State *L)
 {

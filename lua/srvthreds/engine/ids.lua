@@ -12,7 +12,7 @@ end
 
 ---Spawned threds and outgoing events: the place in the step runs on across forward and local.
 function ids.emitted(key, thred_id, step, position)
-  return hmac(key, "step", thred_id, tostring(step), tostring(position))
+  return hmac(key, "step", thred_id, step, position)
 end
 
 function ids.failure(key, source_id, event_id, target)
@@ -21,7 +21,7 @@ end
 
 ---What an agent sends while it handles a message.
 function ids.answer(key, node_id, message_id, position)
-  return hmac(key, "agent", node_id, message_id, tostring(position))
+  return hmac(key, "agent", node_id, message_id, position)
 end
 
 return ids
