@@ -252,7 +252,7 @@ def test_what_the_messages_say(server, cast):
 def check_robot(server, thred):
     rows = server.admin("GET", f"/api/threds/{thred}")[1]["events"]
     task = next(row for row in rows if title(row["event"]) == "Deploy Robot")
-    assert task["direction"] == "out" and task["to"] == ["robot0"] and task["people"] == []
+    assert task["direction"] == "out" and task["to"] == ["robot0"] and not task.get("people")
     assert task["event"]["data"]["content"]["tasks"][0]["params"]["values"]["location"] == FIRST
     answer = next(row for row in rows if row["event"]["type"] == "org.wt.robot")
     assert answer["direction"] == "in" and answer["event"]["re"] == task["id"]
