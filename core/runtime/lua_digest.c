@@ -84,10 +84,12 @@ static int l_hmac(lua_State *L)
 	unsigned char digest[32];
 	int ok = hmac_keyed(h, key, len);
 	for (int i = 2, n = lua_gettop(L); ok && i <= n; i++) {
+		if (lua_isinteger(L, i)) {
+			ok = add_integer(h, lua_tointeger(L, i));
+			continue;
+		}
 		const char *part = luaL_checklstring(L, i, &len);
-		unsigned char size[4] = {(unsigned char)(len >> 24), (unsigned char)(len >> 16),
-					 (unsigned char)(len >> 8), (unsigned char)len};
-		ok = EVP_MAC_update(h->ctx, size, 4) && EVP_MAC_update(h->ctx, (const unsigned char *)part, len);
+		ok = add_text(h, part, len);
 	}
 	if (!ok || !EVP_MAC_final(h->ctx, digest, &len, sizeof digest))
 		return luaL_error(L, "HMAC-SHA-256 failed");

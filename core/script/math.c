@@ -4,6 +4,8 @@
  * (public domain), filled by splitmix64.
  */
 #include "script/library.h"
+#include <xxhash.h>
+
 #include "script/private.h"
 
 static uint64_t rotate(uint64_t x, int n)
@@ -31,14 +33,26 @@ static uint64_t split(uint64_t *seed)
 	return z ^ z >> 31;
 }
 
+/* The context's `seed`, an integer or a text, and its `number`: the step's place in its thred. */
+static uint64_t seed_of(lua_State *L)
+{
+	size_t len = 0;
+	lua_getfield(L, -1, "seed");
+	const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+	uint64_t seed = text ? XXH3_64bits(text, len) : (uint64_t)lua_tointeger(L, -1);
+	lua_getfield(L, -2, "number");
+	seed += (uint64_t)lua_tointeger(L, -1);
+	lua_pop(L, 2);
+	return seed;
+}
+
 static uint64_t *generator(lua_State *L)
 {
 	struct owner *o = script_context_owner(L, "math.random");
 	if (!o->seeded) {
 		script_push_context(L, "math.random");
-		lua_getfield(L, -1, "seed");
-		uint64_t seed = (uint64_t)lua_tointeger(L, -1);
-		lua_pop(L, 2);
+		uint64_t seed = seed_of(L);
+		lua_pop(L, 1);
 		for (int i = 0; i < 4; i++)
 			o->random[i] = split(&seed);
 		o->seeded = true;

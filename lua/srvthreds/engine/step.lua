@@ -25,7 +25,7 @@ function step.new(f)
   return setmetatable({ -- 16 keys at most, with event and source: a larger table costs
     engine = f.engine, handle = f.handle, id = f.id, number = f.number, now = f.now, pattern = f.pattern, state = f.state,
     due = f.due, trail = {}, events = {}, position = 0, writable = false,
-    seed = (tonumber(f.id:sub(1, 12), 16) or 0) * 1000003 + f.number, event = nil, source = nil,
+    seed = f.id, event = nil, source = nil,
   }, step)
 end
 
