@@ -66,7 +66,8 @@ def test_under_load(servers):
     took.sort()
     wrong = report(database, senders, events)
     codes = sum((s.codes for s in senders), Counter())
-    print(f"{times} stops: median {took[len(took) // 2] * 1000:.0f} ms, longest {took[-1] * 1000:.0f} ms; close codes {dict(codes)}")
+    print(f"{times} stops: median {took[len(took) // 2] * 1000:.0f} ms, longest {took[-1] * 1000:.0f} ms; "
+          f"close codes {dict(codes)}")
     assert not wrong, f"seed {SEED}: {len(wrong)} differences:\n" + "\n".join(wrong[:20])
     assert took[-1] < 5
     assert set(codes) == {1012} and codes[1012] >= times, codes

@@ -40,8 +40,8 @@ class Starter(Sender):
 
 
 def starters(server, kind, total, names):
-    events = {name: [{"id": f"{kind}-{name}-{k}", "type": f"test.{kind}", "time": 1} for k in range(total // len(names))]
-              for name in names}
+    each = range(total // len(names))
+    events = {name: [{"id": f"{kind}-{name}-{k}", "type": f"test.{kind}", "time": 1} for k in each] for name in names}
     all_ = [Starter(server, name, list_, window=64) for name, list_ in events.items()]
     for starter in all_:
         starter.prepare()
@@ -70,8 +70,8 @@ def check(server, all_, kind, total):
     twice = [t for t, list_ in fired.items() if len(list_) > 1]
     assert not twice, f"told twice: {twice[:5]}"
     with closing(sqlite3.connect(server.data / "srvthreds.db")) as db:
-        rows = list(db.execute("select t.id, t.step, r.text, t.started, json_extract(t.state, '$.locals.fired') from thred t "
-                               "join word r on r.n=t.reaction join word p on p.n=t.pattern where p.text=?", (kind,)))
+        rows = list(db.execute("select t.id, t.step, r.text, t.started, json_extract(t.state, '$.locals.fired') "
+                               "from thred t join word r on r.n=t.reaction join word p on p.n=t.pattern where p.text=?", (kind,)))
         assert len(rows) == total
         for thred, step, reaction, started, count in rows:
             assert (step, reaction, count) == (2, "over", 1), (thred, step, reaction, count)
@@ -108,7 +108,8 @@ def test_with_kills(servers):
         for (due, came), in s.fired.values():
             up = max([due] + [start for down, start in downs if down - 1000 < due < start])
             kept.append(came - up)
-    print(f"{total} timers, {len(downs)} kills: late by at most {max(kept):.0f} ms, median {sorted(late)[total // 2]:.0f} ms")
+    print(f"{total} timers, {len(downs)} kills: late by at most {max(kept):.0f} ms, "
+          f"median {sorted(late)[total // 2]:.0f} ms")
     assert min(late) >= 0, f"{-min(late):.0f} ms early"
     assert max(kept) <= (1000 if load(10) == 10 else 3000), f"{max(kept):.0f} ms late"
 
@@ -153,11 +154,15 @@ def test_accepted_before_the_deadline(servers):
         client.send({"id": "in-time", "type": "test.in_time", "thredId": thred})
         server.kill()
     with closing(sqlite3.connect(server.data / "srvthreds.db")) as db:
-        (due, reaction), = db.execute("select t.due, r.text from thred t join word r on r.n=t.reaction where t.id=?", (thred,))
+        (due, reaction), = db.execute("select t.due, r.text from thred t join word r on r.n=t.reaction "
+                                      "where t.id=?", (thred,))
         (outcome, at), = db.execute("select outcome, at from event where json_extract(body, '$.id')='in-time'")
     assert reaction == "wait" and outcome is None and at < due, "it was processed before the kill"
     until(lambda: time.time() * 1000 > due + 100, what="the deadline")
     server.start()
-    found = until(lambda: (lambda t: t if t["reaction"] != "wait" else None)(server.admin("GET", f"/api/threds/{thred}")[1]),
-                  20, "the thred to move")
+
+    def moved():
+        _, found = server.admin("GET", f"/api/threds/{thred}")
+        return found if found["reaction"] != "wait" else None
+    found = until(moved, 20, "the thred to move")
     assert found["reaction"] == "done", found

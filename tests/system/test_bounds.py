@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""More than it can do: it accepts more slowly, its memory stays bounded, and nothing that it accepted is lost."""
+import asyncio
+import json
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from harness import LOOP, load, until
+
+PROFILES = Path(__file__).parent / "profiles"
+CAP_MB = 120 if load(10) == 10 else 1000  # idle it has about 15; a sanitizer keeps what was freed
+SECONDS = 2
+
+
+def rss_mb(server):
+    text = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) / 1024
+
+
+async def flood(client, name, thred):
+    """Writes as fast as the server reads; returns how many."""
+    end, n = time.monotonic() + SECONDS, 0
+    while time.monotonic() < end:
+        await client.socket.send(json.dumps({"event": {
+            "id": f"{name}-{n}", "type": "heavy.add", "thredId": thred, "time": 1,
+            "data": {"content": {"values": {"pad": "x" * 2000}}}}}))
+        n += 1
+        if n % 16 == 0:
+            await asyncio.sleep(0)
+    return n
+
+
+def test_more_than_it_can_do(servers):
+    server = servers(f"--profiles={PROFILES}", profile="poison").start()
+    names, threds, highest = ["p0", "p1", "p2", "p3"], {}, 0
+    for name in names:
+        _, answer = server.http("POST", "/event?wait=10s", {"type": "heavy.begin"}, token=name)
+        threds[name], = answer["threds"]
+    clients = {name: server.connect(name) for name in names}
+    floods = [asyncio.run_coroutine_threadsafe(flood(clients[n], n, threds[n]), LOOP.loop) for n in names]
+    while not all(f.done() for f in floods):
+        highest = max(highest, rss_mb(server))
+        assert server.http("GET", "/health/live", port="engine_port")[0] == 200
+        time.sleep(0.02)
+    sent = sum(f.result() for f in floods)
+
+    def counted():
+        return sum(server.admin("GET", f"/api/threds/{t}?limit=1")[1]["locals"]["count"] for t in threds.values())
+    in_time = counted()
+    until(lambda: sum(len(c.accepted) for c in clients.values()) == sent, 120, "all that was sent to be accepted")
+    until(lambda: counted() == sent, 120, "all that was accepted to be processed")
+    highest = max(highest, rss_mb(server))
+    assert not any(c.errors or c.close_code for c in clients.values())
+    for client in clients.values():
+        client.close()
+    assert server.stop() == 0
+    with closing(sqlite3.connect(server.data / "srvthreds.db")) as db:
+        stored, open_ = db.execute("select count(*), count(*) - count(outcome) from event "
+                                   "where json_extract(body, '$.type')='heavy.add'").fetchone()
+    print(f"{sent} sent in {SECONDS} s, {in_time} processed in that time; RSS at most {highest:.0f} MB")
+    assert (stored, open_) == (sent, 0)
+    assert in_time < sent
+    assert highest < CAP_MB
