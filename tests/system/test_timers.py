@@ -71,7 +71,8 @@ def check(server, all_, kind, total):
     assert not twice, f"told twice: {twice[:5]}"
     with closing(sqlite3.connect(server.data / "srvthreds.db")) as db:
         rows = list(db.execute("select t.id, t.step, r.text, t.started, json_extract(t.state, '$.locals.fired') "
-                               "from thred t join word r on r.n=t.reaction join word p on p.n=t.pattern where p.text=?", (kind,)))
+                               "from thred t join word r on r.n=t.reaction join word p on p.n=t.pattern "
+                               "where p.text=?", (kind,)))
         assert len(rows) == total
         for thred, step, reaction, started, count in rows:
             assert (step, reaction, count) == (2, "over", 1), (thred, step, reaction, count)
