@@ -11,6 +11,8 @@
 
 /* Smaller blocks are never refused: the kill mark ends their script at its next instruction. */
 #define REFUSE_FROM ((size_t)64 << 10)
+/* Whoever asks for so much may be a stack that grows: some 80,000 values. */
+#define STACK_FROM ((size_t)1 << 20)
 
 static void owner_release(struct script *s, struct owner *o)
 {
@@ -54,6 +56,15 @@ void script_owners_free(struct script *s)
 	free(s->spare);
 }
 
+/* Unbounded recursion ends here, however much else the script holds and however long the collector took. */
+static void judge_depth(struct script *s, size_t size)
+{
+	lua_Debug ar;
+	lua_State *L = s->running;
+	if (size >= STACK_FROM && L && !s->call->kill && lua_getstack(L, DEPTH_MAX, &ar))
+		script_kill(s->call, KILL_STACK, "more than %d calls in each other", DEPTH_MAX);
+}
+
 /* Over the cap: the hook collects once and then kills. A single block that is larger than what is left is refused,
  * upon which Lua collects and asks again; a second refusal is the end. */
 static bool refused(struct script *s, struct owner *o, size_t more)
@@ -89,6 +100,7 @@ static inline void charge(struct script *s, struct owner *o, size_t old_size, si
 static void *grow_new(struct script *s, size_t size)
 {
 	struct owner *o = s->owner;
+	judge_depth(s, size);
 	if (o->cap && refused(s, o, size))
 		return NULL;
 	struct block *b = pool_take(&s->pool, sizeof *b + size);
@@ -103,6 +115,8 @@ static void *grow_new(struct script *s, size_t size)
 static void *resize(struct script *s, struct block *b, size_t old_size, size_t new_size)
 {
 	struct owner *o = s->owners[b->owner];
+	if (new_size > old_size)
+		judge_depth(s, new_size);
 	if (new_size > old_size && o->cap && refused(s, o, new_size - old_size))
 		return NULL;
 	struct block *moved = pool_resize(&s->pool, b, sizeof *b + old_size, sizeof *b + new_size);

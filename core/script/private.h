@@ -29,7 +29,7 @@
 #define VALUES_MAX      100000            /* values that one function returns to a script */
 #define PCALL_DEPTH_MAX 190
 #define CLOSE_DEPTH_MAX 100
-#define DEPTH_MAX       50000 /* calls in each other; judged when they use up the memory */
+#define DEPTH_MAX       50000 /* calls in each other; judged when the stack or what they hold grows large */
 
 enum script_signal { SIGNAL_NONE, SIGNAL_PREEMPT, SIGNAL_KILL };
 enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_STACK, KILL_WAIT };

@@ -83,6 +83,7 @@ attack("pcall as handler", "while true do xpcall(error, pcall) end")
 attack("coroutine as __close", "while true do local x <close> = setmetatable({}, { __close = coroutine.wrap(function() while true do end end) }) end")
 attack("library function over metamethods", "while true do pcall(table.concat, setmetatable({}, { __index = function() while true do end end, __len = function() return 5 end })) end")
 attack("unbounded recursion", "local function f() return 1 + f() end f()", "stack")
+attack("unbounded recursion that holds much", "local function f(n) return { n, f(n + 1) } end f(1)", "stack memory")
 attack("recursion in a loop", "local function f() return 1 + f() end while true do pcall(f) end", "stack memory cpu")
 attack("recursion through __index", "local t = {} setmetatable(t, { __index = function(t, k) return t[k + 1] end }) return t[1]", "stack")
 attack("recursion in coroutines", "local function f() return coroutine.wrap(f)() end f()", "stack")
@@ -161,6 +162,15 @@ end
 beating = false
 runtime.sleep(3)
 if #slow > 0 then io.stderr:write("others waited longer than 30 ms (a busy machine?): ", table.concat(slow, ", "), "\n") end
+
+-- Recursion is told from a lack of memory under the limits that everybody has.
+for i = 1, 5 do
+  for _, source in ipairs { "local function f() return 1 + f() end f()",
+    "local function f(a, b, c, d, e) local r = f(b, c, d, e, a) return r end f(1)" } do
+    local ok, e = script.call({ seed = i }, nil, assert(script.load(source, "@deep.lua", env)))
+    assert(not ok and e.kind == "stack", e.kind .. ": " .. e.message)
+  end
+end
 
 -- Whoever was ended stays ended; the next script runs as if nothing had been.
 local ok, sum = script.call({}, nil, assert(script.load("local s = 0 for i = 1, 100 do s = s + i end return s", "@after.lua", env)))
