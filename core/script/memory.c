@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "script/private.h"
 #include "script/script.h"
 
@@ -126,11 +127,40 @@ static void *resize(struct script *s, struct block *b, size_t old_size, size_t n
 	return moved + 1;
 }
 
+#ifdef SRVTHREDS_FAULTS
+void script_hostile(struct script *s)
+{
+	int every = fault_number("SRVTHREDS_GC");
+	s->hostile = s->until_hostile = every > 0 ? (unsigned)every : 0;
+}
+
+/* A new object (its kind is in old_size) that is refused once: Lua collects everything and asks again. */
+static bool refused_to_collect(struct script *s, size_t kind)
+{
+	if (!kind || !s->hostile || --s->until_hostile)
+		return false;
+	s->until_hostile = s->hostile;
+	return true;
+}
+#else
+void script_hostile(struct script *s)
+{
+	(void)s;
+}
+
+static inline bool refused_to_collect(struct script *s, size_t kind)
+{
+	(void)s;
+	(void)kind;
+	return false;
+}
+#endif
+
 void *script_alloc(void *script, void *p, size_t old_size, size_t new_size)
 {
 	struct script *s = script;
 	if (!p)
-		return new_size ? grow_new(s, new_size) : NULL;
+		return new_size && !refused_to_collect(s, old_size) ? grow_new(s, new_size) : NULL;
 	struct block *b = (struct block *)p - 1;
 	if (new_size)
 		return resize(s, b, old_size, new_size);

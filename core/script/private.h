@@ -85,6 +85,7 @@ struct script {
 	timer_t timer;
 	bool has_timer;
 	int pool_len;
+	unsigned hostile, until_hostile; /* debug builds: a full collection with each so many new objects; 0: none */
 };
 
 /* Before every block. A coroutine's says more about it. */
@@ -120,6 +121,8 @@ static inline int64_t clock_ns(clockid_t clock)
 /* memory.c */
 void *script_alloc(void *script, void *p, size_t old_size, size_t new_size);
 struct owner *script_owner_new(struct script *s);
+/* Reads SRVTHREDS_GC=n, which only debug builds have: everything is collected with each n new objects. */
+void script_hostile(struct script *s);
 void script_owners_init(struct script *s);
 void script_owners_free(struct script *s);
 /* Switches who is charged; gives back the one before. */

@@ -51,6 +51,7 @@ lua_State *script_state_new(struct runtime *rt)
 	lua_atpanic(L, panic);
 	lua_gc(L, LUA_GCINC, 300, 200, 0); /* little lives long here: marking it less often is worth the room */
 	check_layout(s);
+	script_hostile(s);
 	lua_pushcfunction(L, open_all);
 	if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
 		fprintf(stderr, "srvthreds: no Lua state: %s\n", lua_tostring(L, -1));

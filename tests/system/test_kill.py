@@ -81,4 +81,4 @@ POINTS = ["after_consume", "after_lock_and_load", "after_lua", "before_commit", 
 @pytest.mark.parametrize("point", POINTS)
 def test_named_points(tmp_path, point):
     rng = random.Random(f"{SEED}/{point}")
-    run(tmp_path, load(1000), [f"{point}:{rng.randint(1, 40)}" for _ in range(4)], 4)
+    run(tmp_path, load(1000), [f"{point}:{rng.randint(1, load(40) + 2)}" for _ in range(4)], 4)
