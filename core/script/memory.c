@@ -135,9 +135,9 @@ void script_hostile(struct script *s)
 }
 
 /* A new object (its kind is in old_size) that is refused once: Lua collects everything and asks again. */
-static bool refused_to_collect(struct script *s, size_t kind)
+static bool refused_to_collect(struct script *s, size_t kind, size_t size)
 {
-	if (!kind || !s->hostile || --s->until_hostile)
+	if (!kind || size >= REFUSE_FROM || !s->hostile || --s->until_hostile)
 		return false;
 	s->until_hostile = s->hostile;
 	return true;
@@ -148,10 +148,11 @@ void script_hostile(struct script *s)
 	(void)s;
 }
 
-static inline bool refused_to_collect(struct script *s, size_t kind)
+static inline bool refused_to_collect(struct script *s, size_t kind, size_t size)
 {
 	(void)s;
 	(void)kind;
+	(void)size;
 	return false;
 }
 #endif
@@ -160,7 +161,7 @@ void *script_alloc(void *script, void *p, size_t old_size, size_t new_size)
 {
 	struct script *s = script;
 	if (!p)
-		return new_size && !refused_to_collect(s, old_size) ? grow_new(s, new_size) : NULL;
+		return new_size && !refused_to_collect(s, old_size, new_size) ? grow_new(s, new_size) : NULL;
 	struct block *b = (struct block *)p - 1;
 	if (new_size)
 		return resize(s, b, old_size, new_size);
