@@ -17,8 +17,8 @@ add_library(srvthreds_deps INTERFACE)
 target_include_directories(srvthreds_deps SYSTEM INTERFACE ${UTHASH_INCLUDE_DIR})
 target_link_libraries(srvthreds_deps INTERFACE PkgConfig::LUA PkgConfig::UV PkgConfig::WEBSOCKETS PkgConfig::SQLITE
   PkgConfig::OPENSSL PkgConfig::PCRE2 PkgConfig::XXHASH ${HTTP_PARSER_LIBRARY} Threads::Threads m rt)
-# The loop and the writer allocate at the same time: glibc's arenas cost a lock or an mprotect every other step. Sanitizers
-# bring an allocator of their own.
+# The loop and the writer allocate at the same time: glibc's arenas cost a lock or an mprotect every other step.
+# Sanitizers bring an allocator of their own.
 if(NOT SRVTHREDS_SANITIZE)
   target_link_libraries(srvthreds_deps INTERFACE PkgConfig::JEMALLOC)
 endif()
