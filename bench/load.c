@@ -4,8 +4,9 @@
  *   bench_load http HOST:PORT PATH [options]     N keep-alive connections, each posts the next when it has its answer
  *   bench_load ws HOST:PORT PATH [options]       N clients on the subprotocol srvthreds.v1, a window of events each
  * Options: -n clients (64)  -s seconds (5)  -c count (instead of seconds)  -w window (ws: 1)  -t tokens (t1,t2,… in turn)
- *          -b body, in which %i becomes a fresh id, %n the time in ns: "t=%n;" that comes back in an event tells how
- *          long it was under way  -e (ws: an event is done when an event comes back, not when it is accepted)
+ *          -b body, in which %i becomes a fresh id, %x the next of the words of -x w1,w2,… and %n the time in ns: "t=%n;"
+ *          that comes back in an event tells how long it was under way
+ *          -e (ws: an event is done when an event comes back, not when it is accepted)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,14 +16,17 @@
 
 #include "net/client.h"
 
-enum { TOKENS = 256 };
+struct words {
+	char **list; /* owned */
+	size_t count;
+};
 
 struct load {
 	uv_loop_t loop;
 	uv_timer_t timer;
 	bool ws, by_event, ended;
-	const char *address, *path, *body, *tokens[TOKENS];
-	size_t token_count;
+	const char *address, *path, *body;
+	struct words tokens, words;
 	long clients, window, count, sent, done, failed, accepted, events, errors;
 	double seconds;
 	uint64_t seed, begun, stopped;
@@ -64,6 +68,9 @@ static void add_body(struct load *l, struct buf *out)
 			at++;
 		} else if (at[0] == '%' && at[1] == 'n') {
 			buf_printf(out, "%llu", (unsigned long long)uv_hrtime());
+			at++;
+		} else if (at[0] == '%' && at[1] == 'x' && l->words.count) {
+			buf_add_str(out, l->words.list[(size_t)l->sent % l->words.count]);
 			at++;
 		} else {
 			buf_add(out, at, 1);
@@ -274,13 +281,21 @@ static void report(struct load *l)
 static int usage(void)
 {
 	fprintf(stderr, "usage: bench_load http|ws HOST:PORT PATH [-n clients] [-s seconds | -c count] [-w window] "
-			"[-t tokens] [-b body] [-e]\n");
+			"[-t tokens] [-x words] [-b body] [-e]\n");
 	return 2;
+}
+
+static void split(struct words *w, char *text)
+{
+	for (char *word = strtok(text, ","); word; word = strtok(NULL, ",")) {
+		w->list = xrealloc(w->list, (w->count + 1) * sizeof *w->list);
+		w->list[w->count++] = word;
+	}
 }
 
 static bool read_options(struct load *l, int argc, char **argv)
 {
-	for (int o; (o = getopt(argc, argv, "n:s:c:w:t:b:e")) != -1;) {
+	for (int o; (o = getopt(argc, argv, "n:s:c:w:t:x:b:e")) != -1;) {
 		switch (o) {
 		case 'n':
 			l->clients = atol(optarg);
@@ -301,8 +316,10 @@ static bool read_options(struct load *l, int argc, char **argv)
 			l->by_event = true;
 			break;
 		case 't':
-			for (char *t = strtok(optarg, ","); t && l->token_count < TOKENS; t = strtok(NULL, ","))
-				l->tokens[l->token_count++] = t;
+			split(&l->tokens, optarg);
+			break;
+		case 'x':
+			split(&l->words, optarg);
 			break;
 		default:
 			return false;
@@ -333,7 +350,7 @@ int main(int argc, char **argv)
 	for (long i = 0; i < l.clients; i++) {
 		struct client *c = &l.list[i];
 		c->load = &l;
-		c->token = l.token_count ? l.tokens[(size_t)i % l.token_count] : NULL;
+		c->token = l.tokens.count ? l.tokens.list[(size_t)i % l.tokens.count] : NULL;
 		if (!start_client(c, &e)) {
 			fprintf(stderr, "load: %s\n", e.message);
 			return 1;
