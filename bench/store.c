@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * The store without Lua: durable steps/s (481 B in, 450 B out, 10 k threds at random, 150 k old events) against the same rows
- * written bare with prepared statements, each in its own process's turn and the same minute.
+ * in bare SQLite: prepared statements, batches as large as the store's, checkpoints on a connection and thread of their own
+ * as the store has them. Both on files of the same age, in turns, the order alternating.
  *   bench_store [FOLDER [SECONDS]]
+ *   bench_store bare FOLDER     fills a file, then for each line "SECONDS BATCH IN OUT STATE REC_IN REC_OUT" that it reads
+ *                               writes so and prints {"per_second":, "p50_ms":}; for bench/ratio.py
  */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -13,7 +16,18 @@
 
 #include "queue/queue.h"
 
-enum { SOURCES = 256, THREDS = 10000, OLD = 150000, IN = 481, OUT = 450, STATE = 400, REC = 120, SAMPLES = 200000 };
+enum {
+	SOURCES = 256,
+	THREDS = 10000,
+	OLD = 150000,
+	IN = 481,
+	OUT = 450,
+	STATE = 400,
+	REC = 120,
+	SAMPLES = 200000,
+	RUNS = 5,
+	WAL_PAGES = 4096
+};
 
 static uint64_t seed = 88172645463325252u;
 
@@ -30,7 +44,7 @@ static double now(void)
 	return (double)uv_hrtime() / 1e9;
 }
 
-static char filler[1024];
+static char filler[4096];
 static struct span text(const char *s)
 {
 	return (struct span){s, strlen(s)};
@@ -38,10 +52,20 @@ static struct span text(const char *s)
 
 /* Bare ------------------------------------------------------------------------------------------------------------- */
 
+struct sizes { /* bytes of each blob */
+	int in, out, state, rec_in, rec_out;
+};
+
 struct bare {
-	sqlite3 *db;
+	sqlite3 *db, *copier;
 	sqlite3_stmt *event, *inbox, *thred;
 	int64_t n, k[SOURCES];
+	struct sizes sizes;
+	uv_thread_t thread;
+	uv_mutex_t mutex, gate; /* gate: held during a transaction */
+	uv_cond_t wake;
+	int pages;
+	bool stop;
 };
 
 static void run(sqlite3_stmt *st)
@@ -87,15 +111,15 @@ static void bare_step(struct bare *b)
 {
 	int who = (int)(rnd() % SOURCES);
 	int64_t thred = (int64_t)(rnd() % THREDS) + 1;
-	bare_event(b, (int64_t)rnd(), who + 1, thred, 1, REC, IN);
-	bare_event(b, (int64_t)rnd(), 0, thred, 0, REC, OUT);
+	bare_event(b, (int64_t)rnd(), who + 1, thred, 1, b->sizes.rec_in, b->sizes.in);
+	bare_event(b, (int64_t)rnd(), 0, thred, 0, b->sizes.rec_out, b->sizes.out);
 	sqlite3_bind_int(b->inbox, 1, who + 1);
 	sqlite3_bind_int64(b->inbox, 2, ++b->k[who]);
 	sqlite3_bind_int64(b->inbox, 3, b->n);
 	run(b->inbox);
 	sqlite3_bind_int64(b->thred, 1, b->n);
 	sqlite3_bind_int64(b->thred, 2, b->n);
-	sqlite3_bind_blob(b->thred, 3, filler, STATE, SQLITE_STATIC);
+	sqlite3_bind_blob(b->thred, 3, filler, b->sizes.state, SQLITE_STATIC);
 	sqlite3_bind_int64(b->thred, 4, thred);
 	run(b->thred);
 }
@@ -114,10 +138,12 @@ static double bare_run(struct bare *b, int batch, double seconds, double *p50)
 	double t0 = now();
 	while (now() - t0 < seconds && commits < SAMPLES) {
 		double t = now();
+		uv_mutex_lock(&b->gate);
 		sql(b->db, "begin");
 		for (int i = 0; i < batch; i++, steps++)
 			bare_step(b);
 		sql(b->db, "commit");
+		uv_mutex_unlock(&b->gate);
 		took[commits++] = now() - t;
 	}
 	double elapsed = now() - t0;
@@ -126,12 +152,71 @@ static double bare_run(struct bare *b, int batch, double seconds, double *p50)
 	return (double)steps / elapsed;
 }
 
+static void copy_log(struct bare *b)
+{
+	int log = 0, copied = 0, before = WAL_PAGES;
+	for (int round = 0; round < 4; round++) {
+		sqlite3_wal_checkpoint_v2(b->copier, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &copied);
+		if (log - copied < 64 || log - copied > before / 2)
+			break;
+		before = log - copied;
+	}
+	uv_mutex_lock(&b->gate);
+	sqlite3_wal_checkpoint_v2(b->copier, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	uv_mutex_unlock(&b->gate);
+}
+
+static void copier_main(void *arg)
+{
+	struct bare *b = arg;
+	uv_mutex_lock(&b->mutex);
+	while (!b->stop) {
+		if (b->pages < WAL_PAGES) {
+			uv_cond_wait(&b->wake, &b->mutex);
+			continue;
+		}
+		b->pages = 0;
+		uv_mutex_unlock(&b->mutex);
+		copy_log(b);
+		uv_mutex_lock(&b->mutex);
+	}
+	uv_mutex_unlock(&b->mutex);
+}
+
+static int committed(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct bare *b = arg;
+	(void)db;
+	(void)name;
+	uv_mutex_lock(&b->mutex);
+	b->pages = pages;
+	uv_cond_signal(&b->wake);
+	uv_mutex_unlock(&b->mutex);
+	return SQLITE_OK;
+}
+
+static sqlite3 *connect_as_store(const char *path)
+{
+	sqlite3 *db;
+	int on = 1;
+	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+		abort();
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+	sql(db, "pragma journal_mode=wal;pragma synchronous=full;pragma cache_size=-65536;pragma wal_autocheckpoint=0");
+	return db;
+}
+
 /* The file that the store itself made and filled, so that both write the same tables. */
 static void bare_open(struct bare *b, const char *path)
 {
-	sqlite3_open(path, &b->db);
-	sql(b->db,
-	    "pragma journal_mode=wal;pragma synchronous=full;pragma cache_size=-65536;pragma wal_autocheckpoint=4000");
+	b->db = connect_as_store(path);
+	b->copier = connect_as_store(path);
+	b->sizes = (struct sizes){IN, OUT, STATE, REC, REC};
+	uv_mutex_init(&b->mutex);
+	uv_mutex_init(&b->gate);
+	uv_cond_init(&b->wake);
+	sqlite3_wal_hook(b->db, committed, b);
+	uv_thread_create(&b->thread, copier_main, b);
 	sqlite3_prepare_v2(b->db, "insert into event values(?,?,?,?,?,?,?,?,?,?,?,?)", -1, &b->event, NULL);
 	sqlite3_prepare_v2(b->db, "insert into inbox values(?,?,?)", -1, &b->inbox, NULL);
 	sqlite3_prepare_v2(b->db, "update thred set step=?,last=?,state=? where n=?", -1, &b->thred, NULL);
@@ -149,9 +234,18 @@ static void bare_open(struct bare *b, const char *path)
 
 static void bare_close(struct bare *b)
 {
+	uv_mutex_lock(&b->mutex);
+	b->stop = true;
+	uv_cond_signal(&b->wake);
+	uv_mutex_unlock(&b->mutex);
+	uv_thread_join(&b->thread);
+	uv_mutex_destroy(&b->mutex);
+	uv_mutex_destroy(&b->gate);
+	uv_cond_destroy(&b->wake);
 	sqlite3_finalize(b->event);
 	sqlite3_finalize(b->inbox);
 	sqlite3_finalize(b->thred);
+	sqlite3_close(b->copier);
 	sqlite3_close(b->db);
 }
 
@@ -323,64 +417,181 @@ static void load(struct bench *b, int width, long total, double seconds)
 		turn(b);
 }
 
-static void report(const char *what, double rate, const char *unit, const char *notes)
+/* The file: what the store has made when it was closed, and so often its copy is. */
+static void open_store(struct bench *b, const char *path)
 {
-	printf("{\"what\":\"%s\",\"samples\":[%.3f],\"unit\":\"%s\",\"notes\":\"%s\"}\n", what, rate, unit, notes);
+	struct error e;
+	char url[400];
+	snprintf(url, sizeof url, "sqlite:%s", path);
+	b->store = store_open(b->rt, url, NULL, &e);
+	if (!b->store)
+		fail(&e);
+	b->queue = store_queue(b->store);
+	store_listen(b->store, &(struct store_listener){b, durable, NULL, NULL});
+	queue_consume(b->queue, text("engine"), &(struct consumer){b, deliver, 0});
+	for (int i = 0; i < 50; i++) /* the filters are built meanwhile */
+		uv_run(runtime_loop(b->rt), UV_RUN_NOWAIT), usleep(2000);
+}
+
+static void close_store(struct bench *b)
+{
+	store_close(b->store);
+	uv_run(runtime_loop(b->rt), UV_RUN_NOWAIT);
+}
+
+static void fill(struct bench *b, const char *path)
+{
+	open_store(b, path);
+	threds(b);
+	load(b, 1024, OLD, 0);
+	close_store(b);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	sqlite3 *db;
+	char q[700];
+	snprintf(q, sizeof q, "vacuum into '%s'", to);
+	sqlite3_open(from, &db);
+	sql(db, q);
+	sqlite3_close(db);
+}
+
+/* One in turn: how many a second, and what one at a time takes, of both. */
+struct turn {
+	double store, bare, one, bare_one, commit, batch;
+};
+
+static void store_turn(struct bench *b, double seconds, struct turn *t)
+{
+	load(b, SOURCES, 0, seconds / 4);
+	double t0 = now();
+	load(b, SOURCES, 0, seconds);
+	t->store = (double)b->done / (now() - t0);
+	t->batch = (double)b->done / (double)b->batches;
+	load(b, 1, 0, seconds / 4);
+	qsort(b->took, b->samples, sizeof *b->took, by_value);
+	t->one = b->samples ? b->took[b->samples / 2] * 1e3 : 0;
+}
+
+static void bare_turn(struct bare *bare, double seconds, int batch, struct turn *t)
+{
+	bare_run(bare, batch, seconds / 4, &t->commit);
+	t->bare = bare_run(bare, batch, seconds, &t->commit);
+	bare_run(bare, 1, seconds / 4, &t->bare_one);
+}
+
+static void report(const char *what, const struct turn *turns, double (*value)(const struct turn *t), const char *rest)
+{
+	printf("{\"what\":\"%s\",\"samples\":[", what);
+	for (int i = 0; i < RUNS; i++)
+		printf("%s%.3f", i ? "," : "", value(&turns[i]));
+	printf("],%s}\n", rest);
 	fflush(stdout);
+}
+
+static double of_store(const struct turn *t)
+{
+	return t->store;
+}
+static double of_bare(const struct turn *t)
+{
+	return t->bare;
+}
+static double ratio(const struct turn *t)
+{
+	return t->store / t->bare * 100;
+}
+static double of_one(const struct turn *t)
+{
+	return t->one;
+}
+static double one_ratio(const struct turn *t)
+{
+	return t->one / t->bare_one;
+}
+
+static void compare(struct bench *b, const char *path, const char *copy, double seconds)
+{
+	struct turn turns[RUNS];
+	struct bare bare = {0};
+	char rest[400];
+	int batch = 128;
+	copy_file(path, copy);
+	bare_open(&bare, copy);
+	open_store(b, path);
+	for (int i = 0; i < RUNS; i++) {
+		if (i % 2)
+			bare_turn(&bare, seconds, batch, &turns[i]);
+		store_turn(b, seconds, &turns[i]);
+		batch = (int)(turns[i].batch + 0.5);
+		if (i % 2 == 0)
+			bare_turn(&bare, seconds, batch, &turns[i]);
+	}
+	close_store(b);
+	bare_close(&bare);
+	struct turn *last = &turns[RUNS - 1];
+	snprintf(rest, sizeof rest,
+		 "\"unit\":\"1/s\",\"notes\":\"C API, %d sources, batch %.0f, 4 rows and %d bytes a step\"", SOURCES,
+		 last->batch, IN + OUT + STATE + 2 * REC);
+	report("durable steps/s through the store", turns, of_store, rest);
+	snprintf(rest, sizeof rest, "\"unit\":\"1/s\",\"notes\":\"batch %d, commit p50 %.2f ms\"", batch, last->commit);
+	report("the same rows in bare SQLite", turns, of_bare, rest);
+	report("store / bare", turns, ratio, "\"unit\":\"%\"");
+	report("one event at a time: store p50", turns, of_one, "\"unit\":\"ms\",\"less\":true");
+	snprintf(rest, sizeof rest, "\"unit\":\"times\",\"less\":true,\"notes\":\"bare commit p50 %.3f ms\"",
+		 last->bare_one);
+	report("one event at a time: store / bare, p50", turns, one_ratio, rest);
+}
+
+static void bare_on_request(const char *path)
+{
+	struct bare b = {0};
+	struct sizes *r = &b.sizes;
+	double seconds, p50;
+	int batch;
+	bare_open(&b, path);
+	while (scanf("%lf %d %d %d %d %d %d", &seconds, &batch, &r->in, &r->out, &r->state, &r->rec_in, &r->rec_out) ==
+	       7) {
+		bare_run(&b, batch, seconds / 4, &p50);
+		double rate = bare_run(&b, batch, seconds, &p50);
+		printf("{\"per_second\":%.1f,\"p50_ms\":%.4f}\n", rate, p50);
+		fflush(stdout);
+	}
+	bare_close(&b);
+}
+
+static int clean(const char *folder)
+{
+	static const char *const names[] = {"s.db", "s.db-wal", "s.db-shm", "lock",
+					    "bare", "bare-wal", "bare-shm", "running"};
+	char path[400];
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+		unlink(path);
+	}
+	return rmdir(folder);
 }
 
 int main(int argc, char **argv)
 {
 	static struct bench b;
 	struct error e;
-	char folder[256], url[400], path[300], notes[200];
-	double seconds = argc > 2 ? atof(argv[2]) : 3, p50;
-	snprintf(folder, sizeof folder, "%s/bench-store-XXXXXX", argc > 1 ? argv[1] : ".");
+	char folder[256], path[300], copy[300];
+	bool on_request = argc > 2 && strcmp(argv[1], "bare") == 0;
+	snprintf(folder, sizeof folder, "%s/bench-store-XXXXXX", on_request ? argv[2] : argc > 1 ? argv[1] : ".");
 	if (!mkdtemp(folder))
 		return 1;
 	snprintf(path, sizeof path, "%s/s.db", folder);
-	snprintf(url, sizeof url, "sqlite:%s", path);
+	snprintf(copy, sizeof copy, "%s/bare", folder);
 	memset(filler, 'z', sizeof filler);
 	struct runtime_options ro = {0};
 	b.rt = runtime_new(&ro, &e);
-	b.store = store_open(b.rt, url, NULL, &e);
-	if (!b.store)
-		fail(&e);
-	b.queue = store_queue(b.store);
-	store_listen(b.store, &(struct store_listener){&b, durable, NULL, NULL});
-	queue_consume(b.queue, text("engine"), &(struct consumer){&b, deliver, 0});
-	for (int i = 0; i < 50; i++) /* the filters are built meanwhile */
-		uv_run(runtime_loop(b.rt), UV_RUN_NOWAIT), usleep(2000);
-	threds(&b);
-	load(&b, 1024, OLD, 0);
-	load(&b, SOURCES, 0, 1);
-	double t0 = now();
-	load(&b, SOURCES, 0, seconds);
-	double rate = (double)b.done / (now() - t0), batch = (double)b.done / (double)b.batches;
-	snprintf(notes, sizeof notes, "C API, %d sources, batch %.0f, 4 rows and %d bytes a step", SOURCES, batch,
-		 IN + OUT + STATE + 2 * REC);
-	report("durable steps/s through the store", rate, "1/s", notes);
-	load(&b, 1, 0, 1);
-	qsort(b.took, b.samples, sizeof *b.took, by_value);
-	double one = b.samples ? b.took[b.samples / 2] * 1e3 : 0;
-	store_close(b.store);
-	uv_run(runtime_loop(b.rt), UV_RUN_NOWAIT);
+	fill(&b, path);
+	if (on_request)
+		bare_on_request(path);
+	else
+		compare(&b, path, copy, argc > 2 ? atof(argv[2]) : 2);
 	runtime_free(b.rt);
-	struct bare bare = {0};
-	bare_open(&bare, path);
-	bare_run(&bare, 256, 1, &p50);
-	double raw = bare_run(&bare, 256, seconds, &p50);
-	snprintf(notes, sizeof notes, "batch 256, commit p50 %.2f ms", p50);
-	report("the same rows in bare SQLite", raw, "1/s", notes);
-	bare_run(&bare, 1, 1, &p50);
-	report("one event at a time: store p50", one, "ms", "");
-	report("one event at a time: bare commit p50", p50, "ms", "");
-	report("store / bare", rate / raw * 100, "%", "");
-	bare_close(&bare);
-	static const char *const names[] = {"s.db", "s.db-wal", "s.db-shm", "lock", "running"};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		snprintf(url, sizeof url, "%s/%s", folder, names[i]);
-		unlink(url);
-	}
-	return rmdir(folder);
+	return clean(folder);
 }
