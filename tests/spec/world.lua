@@ -31,16 +31,17 @@ local FACTS = {
   groups = { group0 = { "ann", "bob" } },
 }
 
----@param options table? { url, facts }
+---@param options table? { url, facts, max_pages }
 function world.new(options)
   options = options or {}
-  local self = setmetatable({ inboxes = {}, n = 0, facts = options.facts or FACTS, url = options.url or "memory:" }, world)
+  local self = setmetatable({ inboxes = {}, n = 0, facts = options.facts or FACTS, url = options.url or "memory:",
+    max_pages = options.max_pages }, world)
   task(function() self:open() end)
   return self
 end
 
 function world:open()
-  self.store, self.queue = stores.open { url = self.url, queue = "local:" }
+  self.store, self.queue = stores.open { url = self.url, queue = "local:", max_pages = self.max_pages }
   self.directory = directory.new(self.facts)
   self.patterns = patterns.new(self.store)
   self.patterns:load()

@@ -11,10 +11,11 @@ local function flatten(to, out, fail)
   if to == nil then return out end
   if type(to) == "string" then
     out[#out + 1] = to
-  elseif type(to) == "table" or type(to) == "userdata" then
+  elseif json.kind(to) == "array" or type(to) == "table" and next(to) == nil then
     for _, item in ipairs(to) do flatten(item, out, fail) end
   else
-    fail(("an addressee is a string or a list of them, not a %s"):format(type(to)))
+    fail(("an addressee is a string or a list of them, not %s %s"):format(json.kind(to) == "object" and "an" or "a",
+      json.kind(to) or type(to)))
   end
   return out
 end

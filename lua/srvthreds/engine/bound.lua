@@ -1,12 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- A bound event: one step of its thred.
 
+local json = require "core.json"
 local codes = require "srvthreds.engine.codes"
 local failure = require "srvthreds.engine.failure"
 local steps = require "srvthreds.engine.step"
 local threds = require "srvthreds.engine.thred"
 
 local bound = {}
+
+local EXPIRIES = 10000 -- in one step
 
 ---The step that begins with this stored thred; moves it to the active version of its pattern where that is possible.
 function bound.step(self, handle, row, now)
@@ -25,7 +28,7 @@ end
 
 local function is_service_error(self, s)
   local content = s.event.content
-  return content and content.error and self.directory:service(s.source) ~= nil
+  return json.kind(content) == "object" and content.error ~= nil and content.error ~= json.null and self.directory:service(s.source) ~= nil
 end
 
 local function apply(self, s, delivery)
@@ -42,16 +45,26 @@ local function takes(row, doc)
   return row and (row.status == "active" or row.status == "finished" and doc.type == "org.wt.client.broadcast")
 end
 
+-- The reactions that had expired before this moment, one after another.
+local function catch_up(s, at)
+  for _ = 1, EXPIRIES do
+    if not s.due or s.due >= at or s.state.status ~= "active" then
+      s.now = at
+      return
+    end
+    s.now = s.due
+    s:expire()
+  end
+  s:fail("expiry", ("more than %d expiries before one event: is an expiry too short?"):format(EXPIRIES))
+end
+
 ---Everything of the step up to its commit; raises when it fails.
 local function run(self, handle, row, delivery)
   local s = bound.step(self, handle, row, delivery.at)
-  if s.due and s.state.status == "active" and s.due < delivery.at then
-    s.now = s.due
-    s:expire()
-    s.now = delivery.at
-  end
+  catch_up(s, delivery.at)
   s:take(delivery.doc, delivery.source)
   if not takes({ status = s.state.status }, delivery.doc) then
+    s:write_log("no_thred", s.state.reaction, s.state.reaction)
     self.offers:moved(s)
     return failure.no_thred(self, delivery, s.id, handle, s:changes("no_thred", delivery))
   end

@@ -33,13 +33,11 @@ end
 -- The values of the event, as one object, with who sent them.
 local function values_of(step)
   local v = step.event.values
-  local values = v ~= nil and json.copy(v) or {}
-  if json.is_array(values) then
-    local merged = {}
-    for _, item in ipairs(values) do
-      for k, x in pairs(item) do merged[k] = x end
+  local kind, values = json.kind(v), {}
+  for _, item in ipairs(kind == "array" and json.copy(v) or kind == "object" and { json.copy(v) } or {}) do
+    if json.kind(item) == "object" then
+      for k, x in pairs(item) do values[k] = x end
     end
-    values = merged
   end
   values.messageSource = json.copy(step.event.source)
   return values

@@ -54,9 +54,12 @@ local function match_or(c, m)
   return false
 end
 
+-- Not its own path: that is its parent's to remember.
 local function forget_below(c, m)
-  mark(m, "forget", c.path)
-  for _, operand in ipairs(c.operands or {}) do forget_below(operand, m) end
+  for _, operand in ipairs(c.operands or {}) do
+    mark(m, "forget", operand.path)
+    forget_below(operand, m)
+  end
 end
 
 -- Every operand once, not necessarily on the same event. Under test any operand will do.

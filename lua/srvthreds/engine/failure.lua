@@ -19,7 +19,7 @@ local function report(self, delivery, err, target)
   self.log[err.authors and "warn" or "error"](err.authors and "pattern failed" or "step failed", {
     pattern = err.pattern, reaction = err.reaction, version = err.version, err_code = err.code, err = err.message,
     event_id = delivery.doc and delivery.doc.id, event_type = delivery.doc and delivery.doc.type, target = target,
-    trace = not err.authors and err.cause or nil,
+    trace = err.trace,
   })
 end
 
@@ -27,6 +27,7 @@ end
 local function error_event(self, doc, target, thred_id, at, err, people)
   local e = events.failure(ids.failure(self.key, doc and doc.source.id or "", doc and doc.id or "", target),
     at, doc and doc.id or nil, thred_id, err)
+  if not doc then e.data.title = "Failure: " .. err.message end -- a timer: no event is to blame
   return { id = e.id, body = json.encode(e), rec = { people = people }, inbox = people }
 end
 
@@ -39,6 +40,7 @@ end
 
 ---The event of `delivery` failed for `target`: dead letter, and the sender is told.
 function failure.dead(self, delivery, target, raised)
+  if self:is_lost(delivery.epoch) then return end
   local err = codes.of(raised)
   report(self, delivery, err, target)
   local doc = delivery.doc
@@ -47,7 +49,7 @@ function failure.dead(self, delivery, target, raised)
     local to = sender(self, doc)
     if #to > 0 then list[1] = error_event(self, doc, target, doc.thredId, delivery.at, err, to) end
   end
-  self.queue:settle(delivery, {
+  self:settle(delivery, {
     outcome = "error", rec = { error = stored(err) }, events = list,
     dead = { target = target, pattern = err.pattern, reaction = err.reaction, version = err.version, error = stored(err) },
   }, self:after(delivery, "error", list, { error = { code = err.code, message = err.message } }))
@@ -65,13 +67,17 @@ function failure.no_thred(self, delivery, thred_id, handle, changes)
     changes.events, changes.outcome = list, "no_thred"
     return handle:commit(changes, after)
   end
-  self.queue:settle(delivery, { outcome = "no_thred", rec = { error = err, log = { { outcome = "no_thred" } } }, events = list }, after)
+  self:settle(delivery, { outcome = "no_thred", rec = { error = err, log = { { outcome = "no_thred" } } }, events = list }, after)
 end
 
 ---A service reports that it failed: recorded, and the thred's people are told.
 function failure.of_service(self, step, delivery)
   local e = step.event.content.error
-  local err = { code = e.code or codes.task, message = e.message or "a service failed", cause = e.cause }
+  if json.kind(e) ~= "object" then e = { message = type(e) == "string" and e or nil } end
+  local err = {
+    code = math.type(e.code) == "integer" and e.code or codes.task, cause = type(e.cause) == "string" and e.cause or nil,
+    message = type(e.message) == "string" and e.message or ("the service %s failed"):format(step.source),
+  }
   local to = addresses.resolve("$thred", step.state, self.directory, error)
   if #to.people > 0 then
     step.events[#step.events + 1] = error_event(self, step.event, "thred:" .. step.id, step.id, step.now, err, to.people)
@@ -107,7 +113,7 @@ function failure.system(self, delivery)
   local err = { code = codes.client, message = "not available yet" }
   local list, to = {}, sender(self, delivery.doc)
   if #to > 0 then list[1] = error_event(self, delivery.doc, "SYSTEM", "SYSTEM", delivery.at, err, to) end
-  self.queue:settle(delivery, { outcome = "error", rec = { error = err }, events = list },
+  self:settle(delivery, { outcome = "error", rec = { error = err }, events = list },
     self:after(delivery, "error", list, { error = err }))
 end
 

@@ -25,7 +25,7 @@ function host.step(_) return step().number end
 
 ---Ends the step with an error event of this code.
 function host.fail(code, message)
-  error(codes.error(math.tointeger(code) or codes.server, tostring(message)), 0)
+  error(codes.error(math.tointeger(code) or codes.server, tostring(message), { deliberate = true }), 0)
 end
 
 return host

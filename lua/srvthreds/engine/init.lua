@@ -38,13 +38,13 @@ function engine.new(options)
   local self = setmetatable({
     store = options.store, queue = options.queue, patterns = options.patterns, directory = options.directory,
     push = options.push or function() end, watch = options.watch, key = options.store:key(),
-    log = logs.logger { module = "engine" }, waiters = {},
+    log = logs.logger { module = "engine" }, waiters = {}, epoch = 0,
     routes = {}, changes = {}, sources = sources, builtin = builtin,
   }, engine)
   self.offers = offers.new(self)
   self.handlers = {
     start = messages.start, offer = messages.offer, spawn = messages.spawn, terminate = messages.terminate,
-    transition = messages.transition, thred = bound.handle, timer = timers.retry,
+    transition = messages.transition, ended = messages.ended, thred = bound.handle, timer = timers.retry,
   }
   self.processed = setmetatable({}, { __index = function(t, outcome)
     t[outcome] = metrics.counter("srvthreds_events_processed_total", { outcome = outcome })
@@ -65,8 +65,35 @@ function engine:start()
   self.queue:consume("engine", function(delivery) self:handle(delivery) end)
 end
 
+---A commit failed since this began: what it saw may never have reached the disk. It comes to nothing, without a word: the
+---queue delivers again what it holds.
+---@param epoch integer the engine's when it began
+function engine:is_lost(epoch)
+  if epoch and epoch ~= self.epoch then return true end
+  local open, ready = pcall(self.store.ready, self.store)
+  return not (open and ready)
+end
+
+local LOST = codes.error(codes.server, "given up: what it was built on did not reach the disk; it comes again")
+
+---Ends a delivery without a thred; not one that was given up.
+function engine:settle(delivery, changes, after)
+  if self:is_lost(delivery.epoch) then error(LOST, 0) end
+  self.queue:settle(delivery, changes, after)
+end
+
 ---One delivery, to its end. Never raises: what goes wrong becomes a dead letter.
 function engine:handle(delivery)
+  delivery.epoch = self.epoch
+  local ok, e = pcall(self.begin, self, delivery)
+  if ok then return end
+  local buried, again = self:is_lost(delivery.epoch), e
+  if not buried then buried, again = pcall(failure.dead, self, delivery, delivery.target, e) end
+  if buried or self:is_lost(delivery.epoch) then return end
+  self.log.error("a delivery can't be ended", { err = codes.of(again), event_id = delivery.id, target = delivery.target })
+end
+
+function engine:begin(delivery)
   if delivery.doc and not delivery.doc.is_response_for then
     delivery.doc = events.doc(json.bytes(delivery.doc))
   end
@@ -130,17 +157,22 @@ end
 
 ---A commit failed: nothing of it happened. Who asked is told; the queue delivers again what it holds.
 function engine:failed(list, err)
-  self.waiters, self.routes = {}, {}
+  local waiters, routes = self.waiters, self.routes
+  self.waiters, self.routes, self.epoch = {}, {}, self.epoch + 1
   for _, item in ipairs(list) do
     if item.fn then pcall(item.fn, err) end
   end
+  for _, fn in pairs(waiters) do pcall(fn, { outcome = "pending", threds = {} }) end -- its number may become another's
+  for _, r in pairs(routes) do r.lock:release() end
   self.offers:load()
 end
 
 ---Calls fn(result) when the event numbered n has its outcome: {outcome, threds, error}.
 function engine:wait_for(n, fn)
   self.waiters[n] = fn
-  return function() self.waiters[n] = nil end
+  return function()
+    if self.waiters[n] == fn then self.waiters[n] = nil end
+  end
 end
 
 -- An event with several targets: matched if any matched, else error if any failed, else what the first said.

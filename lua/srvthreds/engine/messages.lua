@@ -13,11 +13,11 @@ local threds = require "srvthreds.engine.thred"
 local messages = {}
 
 -- A start that maxInstances or the interval refuses, or whose thred exists.
-local function refused(self, delivery, pattern, why, id)
+local function refused(self, delivery, pattern, why, id, parent, list)
   self.log.info("start refused", {
     pattern = pattern.id, reason = why, event_id = delivery.doc and delivery.doc.id, thred_id = id })
-  self.queue:settle(delivery, { outcome = "refused", rec = { pattern = pattern.id, refused = why, thred = id,
-    log = { { outcome = "refused" } } } }, self:after(delivery, "refused", nil))
+  self:settle(delivery, { outcome = "refused", rec = { pattern = pattern.id, refused = why, thred = id,
+    parent = parent, log = { { outcome = "refused" } } }, messages = list }, self:after(delivery, "refused", nil))
 end
 
 local function begin_new(self, id, pattern, now)
@@ -55,7 +55,7 @@ function messages.start(self, delivery, pattern_id)
     local outcome = s:apply()
     if outcome == "not_matched" then -- the pattern changed between routing and now
       handle:abort()
-      return self.queue:settle(delivery, { outcome = outcome, rec = { pattern = pattern.id, log = json.array(s.trail) } },
+      return self:settle(delivery, { outcome = outcome, rec = { pattern = pattern.id, log = json.array(s.trail) } },
         self:after(delivery, outcome, nil))
     end
     self:commit(s, s:changes(outcome, delivery), self:after(delivery, outcome, s.events, { threds = { id } }))
@@ -85,7 +85,7 @@ function messages.offer(self, delivery, id)
   local handle, row = self.store:begin(id)
   if not row or row.status ~= "active" then
     if handle then handle:abort() end
-    return self.queue:settle(delivery, { outcome = "not_matched", rec = { thred = id } }, self:after(delivery, "not_matched", nil))
+    return self:settle(delivery, { outcome = "not_matched", rec = { thred = id } }, self:after(delivery, "not_matched", nil))
   end
   guarded(self, delivery, handle, function()
     local s = bound.step(self, handle, row, delivery.at)
@@ -104,7 +104,11 @@ function messages.spawn(self, delivery, id)
       ("pattern %s, to be spawned by thred %s, is not active any more"):format(m.pattern, m.parent), { pattern = m.pattern }))
   end
   local handle, why = begin_new(self, id, pattern, m.at)
-  if not handle then return refused(self, delivery, pattern, why, id) end
+  if not handle then
+    local gone = m.type ~= "sibling" and why ~= "exists"
+    return refused(self, delivery, pattern, why, id, m.parent,
+      gone and { { topic = "engine", target = "ended:" .. m.parent, body = { child = id } } } or nil)
+  end
   guarded(self, delivery, handle, function()
     local state = threds.new(pattern, m.at)
     if m.type ~= "sibling" then state.parent = m.parent end
@@ -128,13 +132,30 @@ function messages.terminate(self, delivery, id)
   local handle, row = self.store:begin(id)
   if not row or row.status ~= "active" then
     if handle then handle:abort() end
-    return self.queue:settle(delivery, { outcome = "no_thred", rec = { thred = id } }, self:after(nil, nil))
+    return self:settle(delivery, { outcome = "no_thred", rec = { thred = id } }, self:after(nil, nil))
   end
   guarded(self, delivery, handle, function()
     local s = bound.step(self, handle, row, delivery.message and delivery.message.at or delivery.at)
     s:write_log("matched", s.state.reaction, "$terminate")
-    s:finish()
+    s:finish(delivery.message and delivery.message.by)
     self:commit(s, s:changes("matched", delivery), self:after(nil, nil, s.events))
+  end)
+end
+
+---A child of this thred ended, or never began: it need not be told any more. No step: nothing that a pattern sees changes.
+function messages.ended(self, delivery, id)
+  local handle, row = self.store:begin(id)
+  if not row or row.status ~= "active" then
+    if handle then handle:abort() end
+    return self:settle(delivery, {})
+  end
+  guarded(self, delivery, handle, function()
+    local state, left = threds.decode(row), json.array {}
+    for _, child in ipairs(state.children) do
+      if child ~= delivery.message.child then left[#left + 1] = child end
+    end
+    state.children = left
+    handle:commit({ delivery = delivery, state = threds.encode(state), due = row.due, step = false })
   end)
 end
 
@@ -143,7 +164,7 @@ function messages.transition(self, delivery, id)
   local handle, row = self.store:begin(id)
   if not row or row.status ~= "active" then
     if handle then handle:abort() end
-    return self.queue:settle(delivery, { outcome = "no_thred", rec = { thred = id } }, self:after(nil, nil))
+    return self:settle(delivery, { outcome = "no_thred", rec = { thred = id } }, self:after(nil, nil))
   end
   guarded(self, delivery, handle, function()
     local m = delivery.message

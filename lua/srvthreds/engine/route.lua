@@ -2,8 +2,10 @@
 -- An unbound event: which patterns does it start, which threds may want it? Tested without effect; each that matches
 -- becomes a target, a step of its own. The events of one source are routed, and their targets run, one after another.
 
+local json = require "core.json"
 local codes = require "srvthreds.engine.codes"
 local failure = require "srvthreds.engine.failure"
+local ids = require "srvthreds.engine.ids"
 local messages = require "srvthreds.engine.messages"
 local steps = require "srvthreds.engine.step"
 local threds = require "srvthreds.engine.thred"
@@ -44,10 +46,20 @@ local function test_threds(self, delivery, found)
 end
 
 local function nothing(self, delivery, found)
-  self.queue:settle(delivery, {
+  self:settle(delivery, {
     outcome = "no_pattern",
     rec = { log = { { outcome = "no_pattern_match" } }, offered = found.offered > 0 and found.offered or nil },
   }, self:after(delivery, "no_pattern", nil))
+end
+
+-- The threds that these targets are, or begin.
+local function threds_of(self, delivery, targets)
+  local list = json.array {}
+  for i, target in ipairs(targets) do
+    local kind, arg = target:match "^(%a+):(.*)$"
+    list[i] = kind == "offer" and arg or ids.started(self.key, arg, delivery.source, delivery.doc.id)
+  end
+  return list
 end
 
 -- Several targets: the event is settled with a message for each, so that a crash between them loses none. The source's
@@ -55,12 +67,16 @@ end
 local function several(self, delivery, found, lock)
   local list = {}
   for i, target in ipairs(found.targets) do list[i] = { topic = "engine", target = target } end
-  self.routes[delivery.event] = { left = #list, total = #list, told = 0, lock = lock, threds = {} }
-  self.queue:settle(delivery, {
-    outcome = "matched", rec = { targets = found.targets, offered = found.offered > 0 and found.offered or nil },
+  local r = { left = #list, total = #list, told = 0, lock = lock, threds = {} }
+  self.routes[delivery.event] = r
+  local ok, e = pcall(self.settle, self, delivery, {
+    outcome = "matched", rec = { targets = found.targets, threds = threds_of(self, delivery, found.targets),
+      offered = found.offered > 0 and found.offered or nil },
     messages = list,
   })
-  return true
+  if ok then return true end
+  if self.routes[delivery.event] == r then self.routes[delivery.event] = nil end
+  error(e, 0)
 end
 
 -- Returns true if the lock is given back later.
@@ -88,7 +104,7 @@ function route.handle(self, delivery)
   local lock = self.store:lock("source:" .. delivery.source)
   local ok, later = pcall(run, self, delivery, lock)
   if not ok or not later then lock:release() end
-  if not ok then failure.dead(self, delivery, nil, later) end
+  if not ok then error(later, 0) end -- the engine buries it
 end
 
 ---One of several targets of a routed event.
@@ -96,13 +112,17 @@ function route.part(self, delivery)
   local r = self.routes[delivery.event]
   local lock = not r and self.store:lock("source:" .. delivery.source) or nil -- after a restart: each takes it again
   delivery.route = r
-  self:dispatch(delivery, delivery.target)
-  if lock then return lock:release() end
-  r.left = r.left - 1
-  if r.left == 0 then
-    self.routes[delivery.event] = nil
-    r.lock:release()
+  local ok, e = pcall(self.dispatch, self, delivery, delivery.target)
+  if lock then
+    lock:release()
+  else
+    r.left = r.left - 1
+    if r.left == 0 then
+      if self.routes[delivery.event] == r then self.routes[delivery.event] = nil end
+      r.lock:release()
+    end
   end
+  if not ok then error(e, 0) end
 end
 
 return route

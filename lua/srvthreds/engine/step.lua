@@ -48,9 +48,10 @@ end
 -- Mistakes of the author: they name pattern, reaction and what was being done (a word, or the condition).
 function step:fail(doing, message, fields)
   if type(doing) == "table" then doing = ("condition %s (line %d)"):format(doing.kind, doing.line or 0) end
+  local reaction = fields and fields.reaction or self.state.reaction
   local e = codes.error(fields and fields.code or codes.server,
-    ("pattern %q, reaction %q, %s: %s"):format(self.pattern.name, self.state.reaction, doing, message), fields)
-  e.pattern, e.reaction, e.version, e.authors = self.pattern.id, self.state.reaction, self.pattern.version, true
+    ("pattern %q, reaction %q, %s: %s"):format(self.pattern.name, reaction, doing, message), fields)
+  e.pattern, e.reaction, e.version, e.authors = self.pattern.id, reaction, self.pattern.version, true
   error(e, 0)
 end
 
@@ -60,7 +61,10 @@ function step:call(doing, fn, ...)
   if ok then return v end
   local code = v.code or (type(v.value) == "table" and v.value.code) or nil
   local message = type(v.value) == "table" and v.value.message or v.message
-  self:fail(doing, message, { code = code, file = v.file, line = v.line, kind = v.kind, cause = v.traceback })
+  if type(v.value) == "table" and not v.value.deliberate and v.file and not message:find(v.file, 1, true) then
+    message = ("%s:%d: %s"):format(v.file, v.line or 0, message)
+  end
+  self:fail(doing, message, { code = code, file = v.file, line = v.line, kind = v.kind, trace = v.traceback })
 end
 
 function step:write_with(doing, fn, ...)
@@ -168,10 +172,11 @@ function step:publish(publish, rendered)
   for _, who in ipairs(resolved.services) do self:join(who) end
 end
 
-function step:local_event(name, doing)
+function step:local_event(name, doing, from)
   local v = self.state.locals[name]
   if type(v) ~= "table" or v.type == nil then
-    self:fail(doing, ("there is no event under the local %q: store one with thred.%s = event"):format(name, name))
+    self:fail(doing, ("there is no event under the local %q: store one with thred.%s = event"):format(name, name),
+      { reaction = from })
   end
   return events.doc(json.encode(v))
 end
@@ -181,24 +186,24 @@ function step:message(message)
   self.messages[#self.messages + 1] = message
 end
 
-function step:spawn(spawn)
+---@param from string the reaction that says so: the thred may have left it
+function step:spawn(spawn, from)
   for _, name in ipairs(spawn.names) do
     local pattern = self.engine.patterns:by_name(name)
     if not pattern then
-      self:fail("spawn", ("there is no pattern %q"):format(name), { code = codes.not_found })
+      self:fail("spawn", ("there is no pattern %q"):format(name), { code = codes.not_found, reaction = from })
     end
     local id = self:next_id()
     local event = spawn.input == "forward" and self.event
-      or spawn.input == "local" and self:local_event(spawn.local_name, "spawn") or nil
+      or spawn.input == "local" and self:local_event(spawn.local_name, "spawn", from) or nil
     if spawn.type ~= "sibling" then self.state.children[#self.state.children + 1] = id end
-    self:message {
-      topic = "engine", target = "spawn:" .. id,
-      body = {
-        pattern = pattern.id, type = spawn.type, parent = self.id, at = self.now, event = event,
-        locals = spawn.context and self.state.locals or nil,
-        participants = spawn.context and self.state.participants or nil,
-      },
-    }
+    local ok, body = pcall(json.encode, { -- now: the step may go on and change its locals
+      pattern = pattern.id, type = spawn.type, parent = self.id, at = self.now, event = event,
+      locals = spawn.context and self.state.locals or nil,
+      participants = spawn.context and self.state.participants or nil,
+    })
+    if not ok then self:fail("spawn", tostring(body), { code = codes.argument, reaction = from }) end
+    self:message { topic = "engine", target = "spawn:" .. id, body = body }
   end
 end
 
@@ -211,12 +216,21 @@ function step:enter(reaction)
   self.due = reaction.expiry and self.now + reaction.expiry.after or nil
 end
 
----Ends the thred: its children are told, it relays broadcasts for a while if its pattern allows that.
-function step:finish()
+function step:end_children()
   for _, child in ipairs(self.state.children) do
     self:message { topic = "engine", target = "terminate:" .. child, body = { by = self.id, at = self.now } }
   end
   self.state.children = json.array {}
+end
+
+---Ends the thred: its children are told, it relays broadcasts for a while if its pattern allows that.
+---@param by string? the thred that ended it
+function step:finish(by)
+  self:end_children()
+  local parent = self.state.parent
+  if parent and parent ~= by then
+    self:message { topic = "engine", target = "ended:" .. parent, body = { child = self.id } }
+  end
   self.state.memory = {}
   if self.pattern.broadcast_allowed then
     self.state.status = "finished"
@@ -263,13 +277,16 @@ end
 local NEXT = { name = "$next", input = "default" }
 
 function step:carry_out(d)
-  local rendered
+  local rendered, from = nil, self.state.reaction
   if d.transform then
     rendered = template.render(d.transform, self)
   end
   if d.publish and rendered then self:publish(d.publish, rendered) end
   local feed, to = self:transition(d.transition or NEXT)
-  if d.spawn then self:spawn(d.spawn) end
+  if d.spawn then
+    self:spawn(d.spawn, from)
+    if self.state.status ~= "active" then self:end_children() end
+  end
   return feed, to
 end
 
@@ -350,7 +367,12 @@ end
 ---The changeset of this step. Valid until the next one is asked for: the store reads it at once.
 function step:changes(outcome, delivery)
   local s, c = self.state, self.engine.changes
-  c.delivery, c.outcome, c.rec, c.state = delivery, outcome, record_of_step(self), threds.encode(s)
+  local ok, bytes = pcall(threds.encode, s)
+  if not ok then
+    local last = self.trail[#self.trail]
+    self:fail("locals", tostring(bytes), { code = bytes.code, reaction = last and last.from })
+  end
+  c.delivery, c.outcome, c.rec, c.state = delivery, outcome, record_of_step(self), bytes
   c.pattern, c.version, c.reaction, c.status = s.pattern, s.version, s.reaction, s.status
   c.started, c.reacted, c.due, c.members = s.started, s.reacted, self.due, self.joined
   c.events, c.messages, c.ended = self.events, self.messages, s.status == "terminated" or nil

@@ -43,7 +43,7 @@ end
 local function read_local(_, name)
   local step = running()
   local v = step.state.locals[name]
-  if type(v) == "table" and not step.writable then return json.view(v) end
+  if type(v) == "table" and not step.writable then return json.view(v, "thred." .. name) end
   return v
 end
 

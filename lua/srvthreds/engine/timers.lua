@@ -3,40 +3,73 @@
 
 local bound = require "srvthreds.engine.bound"
 local failure = require "srvthreds.engine.failure"
+local threds = require "srvthreds.engine.thred"
 
 local timers = {}
+
+-- The thred moved to a newer version of its pattern whose expiry is later, or has none: it waits on.
+local function wait_on(self, s, delivery)
+  local changes = s:changes(nil, delivery)
+  changes.rec, changes.step = nil, false
+  local ok, e = pcall(s.handle.commit, s.handle, changes, self:after(nil, nil))
+  changes.step = nil
+  if not ok then error(e, 0) end
+end
+
+local function expire(self, handle, row, delivery)
+  local s = bound.step(self, handle, row, row.due or delivery.at)
+  if row.due and (not s.due or s.due > row.due) then return nil, s end
+  s:expire()
+  return s, s:changes("expired", delivery)
+end
 
 local function run(self, handle, row, delivery)
   if row.status == "finished" then
     local over = { delivery = delivery, state = row.state, status = "terminated", ended = true, step = false }
     return handle:commit(over, self:after(nil, nil))
   end
-  local s = bound.step(self, handle, row, row.due or delivery.at)
-  local ok, e = pcall(s.expire, s)
-  if not ok then return failure.timer(self, handle, bound.step(self, handle, row, s.now), delivery, row.state, e) end
-  self:commit(s, s:changes("expired", delivery), self:after(nil, "expired", s.events))
+  local ok, s, rest = pcall(expire, self, handle, row, delivery)
+  if not ok then
+    local as_it_was = { id = row.id, number = row.step + 1, now = row.due or delivery.at, state = threds.decode(row) }
+    return failure.timer(self, handle, as_it_was, delivery, row.state, s)
+  end
+  if not s then return wait_on(self, rest, delivery) end
+  self:commit(s, rest, self:after(nil, "expired", s.events))
 end
 
 ---The due time of a thred has come. Late is harmless: the thred may have moved on.
 function timers.due(self, id, due)
-  local handle, row = self.store:begin(id)
-  if not row or row.due ~= due then
-    if handle then handle:abort() end
-    return
-  end
-  local ok, e = pcall(run, self, handle, row, nil)
-  if not ok then
+  local epoch = self.epoch
+  local ok, e = pcall(function()
+    local handle, row = self.store:begin(id)
+    if not row or row.due ~= due then
+      if handle then handle:abort() end
+      return
+    end
+    local done, err = pcall(run, self, handle, row, nil)
+    if done then return end
     handle:abort()
-    self.log.error("timer failed", { thred_id = id, err = tostring(e) })
-  end
+    error(err, 0)
+  end)
+  if ok or self:is_lost(epoch) then return end
+  self.log.error("timer failed", { thred_id = id, err = e })
+end
+
+-- Its reaction's timer failed and was not tried again; if the thred has moved on, there is nothing to try.
+local function is_stuck(self, row)
+  if not row or row.status ~= "active" or row.due then return false end
+  local pattern = self.patterns:version(row.pattern, row.version)
+  local i = pattern and pattern.by_name[row.reaction]
+  return i ~= nil and pattern.reactions[i].expiry ~= nil
 end
 
 ---A dead letter of a timer is tried again.
 function timers.retry(self, delivery, id)
   local handle, row = self.store:begin(id)
-  if not row or row.status ~= "active" then
+  if not is_stuck(self, row) then
     if handle then handle:abort() end
-    return self.queue:settle(delivery, { outcome = "no_thred", rec = { thred = id } }, self:after(nil, nil))
+    local outcome = row and row.status == "active" and "not_matched" or "no_thred"
+    return self:settle(delivery, { outcome = outcome, rec = { thred = id } }, self:after(nil, nil))
   end
   local ok, e = pcall(run, self, handle, row, delivery)
   if not ok then

@@ -69,6 +69,12 @@ function accept.content_of(doc)
   return runtime.hash128(doc.type, doc.thredId or "", doc.re or "", data ~= nil and json.bytes(data) or "")
 end
 
+-- An event with several targets names its threds in its record.
+local function threds_of(info)
+  local rec = json.decode(info.rec)
+  return rec.threds and json.copy(rec.threds) or info.threds
+end
+
 ---Queues the event. Waits while there is no room. `durable(err)` is called when it is on disk, or could not be put there.
 ---@return string "accepted"|"duplicate"
 ---@return any number of the event, or for a duplicate what became of the first { n, outcome, threds }
@@ -79,6 +85,7 @@ function accept.queue(queue, doc, durable)
   if status == "conflict" then
     refuse(("the id %q was used for another event of %s: give each event an id of its own"):format(doc.id, doc.source.id))
   end
+  if status == "duplicate" and info.rec then info.threds = threds_of(info) end
   return status, info
 end
 
