@@ -56,7 +56,7 @@ t.test("an event accepted before the deadline and processed before the timer cou
   w:close()
 end)
 
-t.test("if the current reaction has expired before the event was accepted, take its expiry transition first; all that have", function()
+t.test("expired before the event was accepted: its expiry transition first, all that have", function()
   local w = world.new()
   w:pattern(EXPIRY)
   local id = w:outcome { type = "go" }.threds[1]
@@ -103,7 +103,7 @@ t.test("a transition to the same reaction by name restarts its expiry; $noTransi
   w:close()
 end)
 
-t.test("expiry: input local works; one whose script fails is told to the thred's people, kept as a dead letter, not tried again", function()
+t.test("expiry: input local works; a script that fails is told to the people, and a dead letter", function()
   local w = world.new()
   w:pattern [[p.pattern "El" {
     p.reaction "a" { p.where { type = "go" } { on_true = function(e, thred) thred.kept = e end,
@@ -180,7 +180,8 @@ local FAMILY = [[p.pattern "Node" {
     p.filter(function(e, thred) return e.type == "go" end) {
       spawn = { names = "Other", type = "sibling" }, transition = "c" } } },
   p.reaction "c" { p.where { type = "end" } { transition = "$terminate" } } }]]
-local OTHER = [[p.pattern "Other" { p.reaction "a" { p.where { type = "begin" } {} }, p.reaction "b" { p.where { type = "x" } {} } }]]
+local OTHER = [[p.pattern "Other" { p.reaction "a" { p.where { type = "begin" } {} }, p.reaction "b" { p.where {
+  type = "x" } {} } }]]
 
 t.test("ending a thred terminates its children, recursively, not its siblings", function()
   local w = world.new()
@@ -198,10 +199,12 @@ end)
 
 t.test("a child that ends, or is refused, leaves its parent's list", function()
   local w = world.new()
-  w:pattern [[p.pattern "Kid" { max_instances = 1, p.reaction "a" { p.where { type = "done" } { transition = "$terminate" } } }]]
+  w:pattern [[p.pattern "Kid" { max_instances = 1, p.reaction "a" { p.where { type = "done" } {
+    transition = "$terminate" } } }]]
   w:pattern [[p.pattern "Par" {
     p.reaction "a" { p.where { type = "go" } {} },
-    p.reaction "b" { expiry = { after = "1h" }, p.where { type = "kid" } { spawn = { names = "Kid", type = "child" }, transition = "$noTransition" } } }]]
+    p.reaction "b" { expiry = { after = "1h" }, p.where { type = "kid" } { spawn = { names = "Kid", type = "child" },
+      transition = "$noTransition" } } }]]
   local id = w:outcome { type = "go" }.threds[1]
   for _ = 1, 3 do w:outcome { type = "kid", thredId = id } end -- two are refused
   t.eq(#w:threds { pattern = "kid" }, 1)
@@ -218,18 +221,20 @@ end)
 t.test("$terminate with a child spawn: the child ends at once; a spawn and a termination go in order", function()
   local w = world.new()
   w:pattern(OTHER)
-  w:pattern [[p.pattern "Brief" { p.reaction "a" { p.where { type = "go" } { spawn = { names = "Other", type = "child" }, transition = "$terminate" } } }]]
+  w:pattern [[p.pattern "Brief" { p.reaction "a" { p.where { type = "go" } { spawn = { names = "Other",
+    type = "child" }, transition = "$terminate" } } }]]
   w:outcome { type = "go" }
   t.eq(#w:threds { pattern = "other", status = "active" }, 0)
   t.eq(#world.task(function() return w.store:threds { pattern = "other", status = "terminated" }.items end), 1)
   w:close()
 end)
 
-t.test("spawn: context copies locals and participants as they are then; an unknown name is an error that names pattern and reaction", function()
+t.test("spawn: context copies as it is then; an unknown name names pattern and reaction", function()
   local w = world.new()
   w:pattern(OTHER)
   w:pattern [[p.pattern "Sp" {
-    p.reaction "a" { p.where { type = "go" } { on_true = function(e, thred) thred.n = { 1 } end, transform = { title = "t" }, publish = "cid",
+    p.reaction "a" { p.where { type = "go" } { on_true = function(e, thred) thred.n = { 1 } end, transform = {
+      title = "t" }, publish = "cid",
       spawn = { names = "other", type = "sibling", context = true }, transition = { name = "b", input = "forward" } } },
     p.reaction "b" { p.where { type = "go" } { on_true = function(e, thred) thred.n[1] = 2 end } },
     p.reaction "c" { p.where { type = "bad" } { spawn = { names = "Nowhere", type = "child" }, transition = "a" } } }]]
@@ -240,18 +245,22 @@ t.test("spawn: context copies locals and participants as they are then; an unkno
   t.eq(w:thred(id).state.locals.n, { 2 })
   local o = w:outcome { type = "bad", thredId = id }
   t.eq(o.error.code, 5201)
-  t.ok(o.error.message:find('pattern "Sp", reaction "c", spawn: there is no pattern "Nowhere"', 1, true), o.error.message)
+  t.ok(o.error.message:find('pattern "Sp", reaction "c", spawn: there is no pattern "Nowhere"', 1, true),
+    o.error.message)
   t.eq(w:dead()[1].reaction, "c")
   w:close()
 end)
 
-t.test("maxInstances and instanceInterval: checked for starts and spawns, a refused spawn is recorded with both, no error", function()
+t.test("maxInstances and instanceInterval, for starts and spawns; a refused spawn is no error", function()
   local w = world.new()
-  w:pattern [[p.pattern "Few" { max_instances = 2, p.reaction "a" { p.any { p.where { type = "go" } {}, p.where { type = "fail" } {
+  w:pattern [[p.pattern "Few" { max_instances = 2, p.reaction "a" { p.any { p.where { type = "go" } {}, p.where {
+    type = "fail" } {
       on_true = function() error "no" end } } }, p.reaction "b" { p.where { type = "x" } {} } }]]
-  w:pattern [[p.pattern "Slow" { instance_interval = "10s", p.reaction "a" { p.any { p.where { type = "slow" } {}, p.where { type = "slowfail" } {
+  w:pattern [[p.pattern "Slow" { instance_interval = "10s", p.reaction "a" { p.any { p.where { type = "slow" } {},
+    p.where { type = "slowfail" } {
       on_true = function() error "no" end } } }, p.reaction "b" { p.where { type = "x" } {} } }]]
-  w:pattern [[p.pattern "Mk" { p.reaction "a" { p.where { type = "mk" } { spawn = { names = "Few", type = "sibling" } } }, p.reaction "b" { p.where { type = "x" } {} } }]]
+  w:pattern [[p.pattern "Mk" { p.reaction "a" { p.where { type = "mk" } { spawn = { names = "Few",
+    type = "sibling" } } }, p.reaction "b" { p.where { type = "x" } {} } }]]
   for _ = 1, 5 do t.eq(w:outcome { type = "fail" }.outcome, "error") end -- a failed start gives its place back
   t.eq(w:outcome { type = "go" }.outcome, "matched")
   t.eq(w:outcome { type = "mk" }.outcome, "matched")
@@ -273,8 +282,10 @@ t.test("maxInstances and instanceInterval hold across a restart", function()
   os.remove(dir)
   runtime.mkdirs(dir)
   local w = world.new { url = "sqlite:" .. dir .. "/s.db" }
-  w:pattern [[p.pattern "Few" { max_instances = 1, p.reaction "a" { p.where { type = "go" } {} }, p.reaction "b" { p.where { type = "x" } { transition = "$terminate" } } }]]
-  w:pattern [[p.pattern "Slow" { instance_interval = "1h", p.reaction "a" { p.where { type = "slow" } {} }, p.reaction "b" { p.where { type = "x" } {} } }]]
+  w:pattern [[p.pattern "Few" { max_instances = 1, p.reaction "a" { p.where { type = "go" } {} }, p.reaction "b" {
+    p.where { type = "x" } { transition = "$terminate" } } }]]
+  w:pattern [[p.pattern "Slow" { instance_interval = "1h", p.reaction "a" { p.where { type = "slow" } {} },
+    p.reaction "b" { p.where { type = "x" } {} } }]]
   local id = w:outcome { type = "go" }.threds[1]
   w:outcome { type = "slow" }
   w:restart()
@@ -287,7 +298,7 @@ t.test("maxInstances and instanceInterval hold across a restart", function()
   os.execute("rm -r " .. dir)
 end)
 
-t.test("a finished thred gives its instance back at once, relays broadcasts, is archived finished_keep after its last event", function()
+t.test("finished: gives its instance back, relays, archived finished_keep after its last event", function()
   local w = world.new()
   w:pattern [[p.pattern "Fin" { max_instances = 1, broadcast_allowed = true, finished_keep = "1h",
     p.reaction "a" { p.where { type = "go" } { transform = { title = "t" }, publish = "bob" } },
@@ -310,10 +321,13 @@ t.test("ids: a started thred, a spawned one and every outgoing event, the positi
   local w = world.new()
   w:pattern(OTHER)
   w:pattern [[p.pattern "Ids" {
-    p.reaction "a" { p.where { type = "go" } { transform = { title = "1" }, publish = "ann", transition = { name = "b", input = "forward" } } },
-    p.reaction "b" { p.where { type = "go" } { transform = { title = "2" }, publish = "ann", spawn = { names = "Other", type = "sibling" },
+    p.reaction "a" { p.where { type = "go" } { transform = { title = "1" }, publish = "ann", transition = {
+      name = "b", input = "forward" } } },
+    p.reaction "b" { p.where { type = "go" } { transform = { title = "2" }, publish = "ann", spawn = {
+      names = "Other", type = "sibling" },
       transition = { name = "c", input = "forward" } } },
-    p.reaction "c" { p.any { p.where { type = "go" } { transform = { title = "3" }, publish = "ann", transition = "$noTransition" },
+    p.reaction "c" { p.any { p.where { type = "go" } { transform = { title = "3" }, publish = "ann",
+      transition = "$noTransition" },
       p.where { type = "bad" } { on_true = function() error "x" end } } } }]]
   local id = w:outcome { type = "go", id = "e1" }.threds[1]
   local key = w.store:key()
@@ -332,8 +346,10 @@ end)
 
 t.test("the event's record lists all its threds; a duplicate is answered with them", function()
   local w = world.new()
-  w:pattern [[p.pattern "A1" { p.reaction "a" { p.where { type = "go" } {} }, p.reaction "b" { p.where { type = "x" } {} } }]]
-  w:pattern [[p.pattern "A2" { p.reaction "a" { p.where { type = "go" } {} }, p.reaction "b" { p.where { type = "x" } {} } }]]
+  w:pattern [[p.pattern "A1" { p.reaction "a" { p.where { type = "go" } {} }, p.reaction "b" { p.where {
+    type = "x" } {} } }]]
+  w:pattern [[p.pattern "A2" { p.reaction "a" { p.where { type = "go" } {} }, p.reaction "b" { p.where {
+    type = "x" } {} } }]]
   local first = w:outcome { type = "go", id = "e1" }
   local again = w:outcome { type = "go", id = "e1" }
   t.eq(again.outcome, "duplicate")
