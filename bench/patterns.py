@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """An unbound event with 10,000 loaded patterns whose first conditions are declared, of which one matches, against 10:
-through the engine, from its acceptance to the thred's first step. Two processes take turns, so that each has its own heap."""
+through the engine, from its acceptance to the thred's first step. Two processes take turns: each has its own heap."""
 import os
 import statistics
 import subprocess
@@ -32,8 +32,8 @@ def main():
             ratios.append(sum(b for _, b in pairs) / sum(a for a, _ in pairs))
             times.append(sum(a for a, _ in pairs) / (ROUNDS * EVENTS) * 1e6)
     say(f"unbound event, {MANY:,} patterns against {FEW}", "times", ratios, less=True, passes=2, aim=1.2,
-        notes=f"accepted to first step done, {statistics.median(times):.0f} us with {FEW}; conditions on type, type and source, "
-              f"type and value; store in memory; turns of {EVENTS} events")
+        notes=f"accepted to first step done, {statistics.median(times):.0f} us with {FEW}; conditions on type, "
+              f"type and source, type and value; store in memory; turns of {EVENTS} events")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Durable steps through the whole engine against the same rows in bare SQLite: bench/steps.lua and `bench_store bare` take
-turns. The engine stands still while the other one writes rows of the sizes, in batches of the size, that it just wrote."""
+"""Durable steps through the whole engine against the same rows in bare SQLite: bench/steps.lua and `bench_store bare`
+take turns. The engine stands still while the other writes rows and batches of the size that it just wrote itself."""
 import json
 import os
 import signal
@@ -21,7 +21,8 @@ class Bare:
     def __init__(self, folder):
         self.process = subprocess.Popen([f"{BUILD}/bench_store", "bare", folder], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True, bufsize=1)
-        self.turn(0.1, 1, {"in": 1, "out": 1, "state": 1, "rec_in": 1, "rec_out": 1})  # when this is answered it has its file
+        # When this is answered it has filled its file.
+        self.turn(0.1, 1, {"in": 1, "out": 1, "state": 1, "rec_in": 1, "rec_out": 1})
 
     def turn(self, seconds, batch, rows):
         numbers = [rows[name] for name in ("in", "out", "state", "rec_in", "rec_out")]
@@ -36,7 +37,8 @@ class Bare:
 def engine_run(folder, bare):
     """One run of the engine with the other's turns between its measurements."""
     got = {}
-    with subprocess.Popen([f"{BUILD}/bench_lua", "bench/steps.lua", folder], stdout=subprocess.PIPE, text=True) as engine:
+    command = [f"{BUILD}/bench_lua", "bench/steps.lua", folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as engine:
         for line in engine.stdout:
             row = json.loads(line)
             what = row["what"].removeprefix("one event at a time, accepted to committed, ").split("/")[0]
@@ -46,9 +48,11 @@ def engine_run(folder, bare):
             if what == "durable steps":
                 file = str(next(Path(folder).glob("bench-steps-*/srvthreds.db")))
                 got["rows"], got["batch"] = sizes(file), steps_a_commit(file)
-                got["steps"], got["bare"] = statistics.median(row["samples"]), bare.turn(SECONDS, got["batch"], got["rows"])
+                got["steps"] = statistics.median(row["samples"])
+                got["bare"] = bare.turn(SECONDS, got["batch"], got["rows"])
             else:
-                got["one"], got["bare_one"] = statistics.median(row["samples"]), bare.turn(SECONDS / 2, 1, got["rows"])
+                got["one"] = statistics.median(row["samples"])
+                got["bare_one"] = bare.turn(SECONDS / 2, 1, got["rows"])
             engine.send_signal(signal.SIGCONT)
     if engine.returncode or "one" not in got:
         sys.exit(f"bench/steps.lua ended with {engine.returncode}; {sorted(got)}")
@@ -65,12 +69,12 @@ def main():
     size = sum(rows[name] for name in ("in", "out", "state", "rec_in", "rec_out"))
     say("durable steps: whole engine / bare SQLite", "%", [r["steps"] / r["bare"]["per_second"] * 100 for r in runs],
         passes=60, aim=70,
-        notes=f"{middle(lambda r: r['steps']):,.0f}/s against {middle(lambda r: r['bare']['per_second']):,.0f}/s; batch "
-              f"{last['batch']}; {rows['rows']:.1f} rows and {size} bytes a step (in {rows['in']}, out {rows['out']}, state "
-              f"{rows['state']}, records {rows['rec_in']} + {rows['rec_out']}); the disk's commit p50 then "
-              f"{middle(lambda r: r['bare']['p50_ms']):.2f} ms")
-    say("one event at a time: whole engine / bare commit, p50", "times", [r["one"] / r["bare_one"]["p50_ms"] for r in runs],
-        less=True, passes=3, aim=2,
+        notes=f"{middle(lambda r: r['steps']):,.0f}/s against {middle(lambda r: r['bare']['per_second']):,.0f}/s; "
+              f"batch {last['batch']}; {rows['rows']:.1f} rows and {size} bytes a step (in {rows['in']}, "
+              f"out {rows['out']}, state {rows['state']}, records {rows['rec_in']} + {rows['rec_out']}); "
+              f"the disk's commit p50 then {middle(lambda r: r['bare']['p50_ms']):.2f} ms")
+    ratios = [r["one"] / r["bare_one"]["p50_ms"] for r in runs]
+    say("one event at a time: whole engine / bare commit, p50", "times", ratios, less=True, passes=3, aim=2,
         notes=f"{middle(lambda r: r['one']):.3f} ms against {middle(lambda r: r['bare_one']['p50_ms']):.3f} ms")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""WebSocket: an event of one client becomes a message to another. 64 clients in a ring; each sends the next when one has
-come to it. The time from client to client is taken by bench_load, which is all of them."""
+"""WebSocket: an event of one client becomes a message to another. 64 clients in a ring; each sends the next when one
+has come to it. The time from client to client is taken by bench_load, which is all of them."""
 import statistics
 
 from support.server import CLIENTS, Server, say
@@ -19,6 +19,14 @@ def run(server, threds, window, seconds=SECONDS):
     return {**got, "us": (server.cpu_s() - cpu) / count * 1e6}
 
 
+def middle(runs, name):
+    return statistics.median(r[name] for r in runs)
+
+
+def quantiles(runs):
+    return " ".join(f"{name} {middle(runs, name + '_ms'):.2f}" for name in ("p50", "p90", "p99")) + " ms"
+
+
 def main():
     with Server() as server:
         server.start()
@@ -26,13 +34,11 @@ def main():
         run(server, threds, WINDOW, 1)
         got = [run(server, threds, WINDOW) for _ in range(RUNS)]
         slow = [run(server, threds, 1) for _ in range(RUNS)]
-    middle = lambda runs, name: statistics.median(r[name] for r in runs)  # noqa: E731
     say("WebSocket: event in, message out to another", "1/s", [r["per_second"] for r in got], passes=6000, aim=15000,
-        notes=f"{CLIENTS} clients with {WINDOW} under way each, {THREDS} threds; transit p50 {middle(got, 'p50_ms'):.2f} "
-              f"p90 {middle(got, 'p90_ms'):.2f} p99 {middle(got, 'p99_ms'):.2f} ms; {middle(got, 'us'):.0f} us of the "
-              "server's processor an event; bench_load shares the cores")
+        notes=f"{CLIENTS} clients with {WINDOW} under way each, {THREDS} threds; transit {quantiles(got)}; "
+              f"{middle(got, 'us'):.0f} us of the server's processor an event; bench_load shares the cores")
     say("WebSocket: transit with one under way each, p50", "ms", [r["p50_ms"] for r in slow], less=True,
-        notes=f"{middle(slow, 'per_second'):,.0f}/s; p90 {middle(slow, 'p90_ms'):.2f} p99 {middle(slow, 'p99_ms'):.2f} ms")
+        notes=f"{middle(slow, 'per_second'):,.0f}/s; {quantiles(slow)}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The program as a benchmark starts it: the profile `bench`, free ports, its data in a folder of its own under build/."""
+"""The program as a benchmark starts it: the profile `bench`, free ports, its data in a folder of its own in build/."""
 import http.client
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What bench/steps.lua really wrote, read from its file and its log while it is stopped: sizes of rows, steps a commit."""
+"""What bench/steps.lua really wrote, read from its file and log while it is stopped: sizes of rows, steps a commit."""
 import sqlite3
 import struct
 
@@ -11,9 +11,10 @@ def sizes(path):
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     one = lambda sql: db.execute(sql).fetchone()  # noqa: E731
     newest = one("select max(n) from event where outcome is not null and source > 0")[0]
-    last = f"n between {newest - 4000} and {newest}"
-    came, body_in, rec_in = one(f"select count(*), avg(length(body)), avg(length(rec)) from event where {last} and source > 0")
-    went, body_out, rec_out = one(f"select count(*), avg(length(body)), avg(length(rec)) from event where {last} and source = 0")
+    event = ("select count(*), avg(length(body)), avg(length(rec)) from event "
+             f"where n between {newest - 4000} and {newest} and source")
+    came, body_in, rec_in = one(f"{event} > 0")
+    went, body_out, rec_out = one(f"{event} = 0")
     inbox = one(f"select count(*) from inbox where event between {newest - 4000} and {newest}")[0]
     state = one("select avg(length(state)) from thred")[0]
     db.close()
@@ -44,7 +45,7 @@ def _newest_row(page):
 
 
 def steps_a_commit(path):
-    """From the log: its commits, and how far the numbers of the events (two a step) went on between the first and the last."""
+    """From the log: its commits, and how far the events' numbers (two a step) went on from the first to the last."""
     with open(path + "-wal", "rb") as log:
         salt = log.read(32)[16:24]
         commits, newest, first = 0, 0, 0
