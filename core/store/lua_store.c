@@ -414,6 +414,7 @@ static int l_open(lua_State *L)
 	struct store_options options = {
 		.dedup_keep_ms = duration_field(L, 1, "dedup_keep"),
 		.inbox_keep_ms = duration_field(L, 1, "inbox_keep"),
+		.records_keep_ms = duration_field(L, 1, "records_keep"),
 		.wal_limit = lua_int_field(L, 1, "wal_limit", 0),
 		.cache_bytes = (size_t)lua_int_field(L, 1, "cache_bytes", 0),
 		.max_pages = lua_int_field(L, 1, "max_pages", 0),

@@ -16,6 +16,7 @@ static void defaults(struct sqlite *s, const struct store_options *o)
 	s->options = *o;
 	struct store_options *x = &s->options;
 	x->dedup_keep_ms = o->dedup_keep_ms ? o->dedup_keep_ms : 7 * (int64_t)DURATION_DAY;
+	x->records_keep_ms = o->records_keep_ms > x->dedup_keep_ms ? o->records_keep_ms : x->dedup_keep_ms;
 	x->inbox_keep_ms = o->inbox_keep_ms ? o->inbox_keep_ms : 7 * (int64_t)DURATION_DAY;
 	x->cache_bytes = o->cache_bytes ? o->cache_bytes : 64 << 20;
 	x->batch_steps = o->batch_steps ? o->batch_steps : 1024;
@@ -26,9 +27,10 @@ static char *beside(const char *path, const char *name)
 {
 	const char *slash = strrchr(path, '/');
 	size_t len = slash ? (size_t)(slash - path) + 1 : 0;
-	char *result = xmalloc(len + strlen(name) + 1);
+	size_t name_size = strlen(name) + 1;
+	char *result = xmalloc(len + name_size);
 	memcpy(result, path, len);
-	strcpy(result + len, name);
+	memcpy(result + len, name, name_size);
 	return result;
 }
 

@@ -146,7 +146,7 @@ struct sqlite {
 	struct due_heap due;
 	bool due_on;
 	struct runtime_timer due_timer, retry_timer, sweep_timer;
-	int64_t sweep_event;
+	int64_t sweep_event, sweep_archive, sweep_member[2]; /* how far this pass has come */
 	int64_t retried[64]; /* the last dead letters that were, while their rows may still be seen */
 	uint32_t retried_next;
 	struct local_queue *local;

@@ -7,28 +7,53 @@
 
 #include "store/sqlite.h"
 
-enum { SWEEP_ROWS = 256, PAUSE_BUSY_MS = 200, PAUSE_MS = 60000 };
+enum { SWEEP_ROWS = 1024, OTHER_ROWS = 256, PAUSE_BUSY_MS = 200, PAUSE_MS = 60000 };
 
+/* A part of a table behind what was swept in this pass; `to` is 0 when nothing is left. */
 struct sweep {
 	struct sqlite_read read;
-	int64_t from, to, cutoff, inbox_cutoff;
+	int64_t cutoff, inbox_cutoff;
+	int64_t from, to;                 /* events, all of them too old */
+	int64_t archive_from, archive_to; /* of any age */
+	int64_t who, thred, to_who, to_thred;
 };
+
+/* The first two columns of the first row; 0 if it has none. */
+static int ask(sqlite3 *db, const char *sql, const int64_t in[2], int64_t out[2])
+{
+	sqlite3_stmt *st;
+	int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+	out[0] = out[1] = 0;
+	if (rc != SQLITE_OK)
+		return rc;
+	sqlite3_bind_int64(st, 1, in[0]);
+	sqlite3_bind_int64(st, 2, in[1]);
+	rc = sqlite3_step(st);
+	for (int i = 0; rc == SQLITE_ROW && i < 2; i++)
+		out[i] = sqlite3_column_int64(st, i);
+	sqlite3_finalize(st);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
 
 static void sweep_work(struct sqlite_read *read, struct sqlite_reader *r)
 {
 	struct sweep *w = (struct sweep *)read;
-	sqlite3_stmt *st;
-	read->rc = sqlite3_prepare_v2(
-		r->db, "select max(n),max(at) from (select n,at from event where n>? order by n limit ?)", -1, &st,
-		NULL);
-	if (read->rc != SQLITE_OK)
-		return;
-	sqlite3_bind_int64(st, 1, w->from);
-	sqlite3_bind_int(st, 2, SWEEP_ROWS);
-	if (sqlite3_step(st) == SQLITE_ROW && sqlite3_column_type(st, 0) == SQLITE_INTEGER &&
-	    sqlite3_column_int64(st, 1) < w->cutoff)
-		w->to = sqlite3_column_int64(st, 0);
-	sqlite3_finalize(st);
+	int64_t found[2];
+	read->rc = ask(r->db, "select max(n),max(at) from (select n,at from event where n>?1 order by n limit ?2)",
+		       (int64_t[]){w->from, SWEEP_ROWS}, found);
+	if (found[1] < w->cutoff)
+		w->to = found[0];
+	if (read->rc == SQLITE_OK)
+		read->rc = ask(r->db, "select max(n),0 from (select n from archive where n>?1 order by n limit ?2)",
+			       (int64_t[]){w->archive_from, OTHER_ROWS}, found);
+	w->archive_to = found[0];
+	if (read->rc == SQLITE_OK)
+		read->rc = ask(r->db,
+			       "select who,thred from (select who,thred from member where (who,thred)>(?1,?2) "
+			       "order by who,thred limit 256) order by who desc,thred desc limit 1",
+			       (int64_t[]){w->who, w->thred}, found);
+	w->to_who = found[0];
+	w->to_thred = found[1];
 }
 
 static void sweep_rows(struct sqlite *s, int64_t from, int64_t to)
@@ -53,19 +78,41 @@ static void sweep(struct runtime_timer *timer)
 	w->read.work = sweep_work;
 	w->read.done = sweep_done;
 	w->from = s->sweep_event;
-	w->cutoff = now - s->options.dedup_keep_ms;
+	w->archive_from = s->sweep_archive;
+	w->who = s->sweep_member[0];
+	w->thred = s->sweep_member[1];
+	w->cutoff = now - s->options.records_keep_ms;
 	w->inbox_cutoff = now - s->options.inbox_keep_ms;
 	sqlite_read(s, &w->read);
 }
 
-static void sweep_others(struct sqlite *s, const struct sweep *w)
+static void sweep_archive(struct sqlite *s, const struct sweep *w)
+{
+	struct op_sql *op = sqlite_add_sql(s, "delete from archive where n>? and n<=? and ended<?");
+	sqlite_sql_int(op, w->archive_from);
+	sqlite_sql_int(op, w->archive_to);
+	sqlite_sql_int(op, w->cutoff);
+}
+
+/* Who took part in a thred that is gone. */
+static void sweep_members(struct sqlite *s, const struct sweep *w)
+{
+	struct op_sql *op = sqlite_add_sql(s, "delete from member where (who,thred)>(?,?) and (who,thred)<=(?,?) and "
+					      "not exists(select 1 from thred where n=member.thred) and "
+					      "not exists(select 1 from archive where n=member.thred)");
+	sqlite_sql_int(op, w->who);
+	sqlite_sql_int(op, w->thred);
+	sqlite_sql_int(op, w->to_who);
+	sqlite_sql_int(op, w->to_thred);
+}
+
+/* Once in a pass. */
+static void sweep_inbox(struct sqlite *s, const struct sweep *w)
 {
 	struct op_sql *op = sqlite_add_sql(
 		s, "delete from inbox where (who,k) in (select i.who,i.k from inbox i left join event e on e.n=i.event "
 		   "where i.k<(select max(k) from inbox where who=i.who) and (e.at is null or e.at<?1) limit 256)");
 	sqlite_sql_int(op, w->inbox_cutoff);
-	op = sqlite_add_sql(s, "delete from archive where n in (select n from archive where ended<? limit 256)");
-	sqlite_sql_int(op, w->cutoff);
 	/* Numbers are never given twice, though their rows may be gone. */
 	op = sqlite_add_sql(s, "insert or replace into meta values('last_n',?)");
 	sqlite_sql_int(op, s->next_n - 1);
@@ -73,19 +120,34 @@ static void sweep_others(struct sqlite *s, const struct sweep *w)
 	sqlite_sql_int(op, s->next_thred - 1);
 }
 
+/* True if something is left for this pass. */
+static bool sweep_found(struct sqlite *s, const struct sweep *w)
+{
+	if (w->to)
+		sweep_rows(s, w->from, w->to);
+	if (w->archive_to)
+		sweep_archive(s, w);
+	if (w->to_who)
+		sweep_members(s, w);
+	if (w->to || w->archive_to || w->to_who) {
+		s->sweep_event = w->to ? w->to : w->from;
+		s->sweep_archive = w->archive_to ? w->archive_to : w->archive_from;
+		s->sweep_member[0] = w->to_who ? w->to_who : w->who;
+		s->sweep_member[1] = w->to_who ? w->to_thred : w->thred;
+		return true;
+	}
+	if (s->sweep_event || s->sweep_archive || s->sweep_member[0])
+		sweep_inbox(s, w);
+	s->sweep_event = s->sweep_archive = s->sweep_member[0] = s->sweep_member[1] = 0;
+	return false;
+}
+
 static void sweep_done(struct sqlite_read *read)
 {
 	struct sweep *w = (struct sweep *)read;
 	struct sqlite *s = read->s;
 	if (!s->closing) {
-		bool more = read->rc == SQLITE_OK && w->to && s->ready;
-		if (more) {
-			sweep_rows(s, w->from, w->to);
-			s->sweep_event = w->to;
-		} else if (s->ready && s->sweep_event) {
-			sweep_others(s, w);
-			s->sweep_event = 0;
-		}
+		bool more = read->rc == SQLITE_OK && s->ready && sweep_found(s, w);
 		int64_t pause = more ? PAUSE_BUSY_MS : PAUSE_MS;
 		runtime_timer_start(s->rt, &s->sweep_timer, runtime_now(s->rt) + pause, sweep);
 	}

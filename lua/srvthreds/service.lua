@@ -26,6 +26,7 @@ local session_ws = require "srvthreds.session.websocket"
 local version = require "srvthreds.version"
 
 local CLOSE_GRACE_MS = 2000
+local SECRET_BYTES = 32
 
 local service = {}
 service.__index = service
@@ -43,6 +44,27 @@ local function store_url(config)
   return (url:gsub("DATA", function() return config.data end))
 end
 
+-- Texts such as your-secret-key-change-me stand in examples.
+local function is_weak(secret)
+  local lower, letters, different = secret:lower(), {}, 0
+  for letter in secret:gmatch "." do
+    if not letters[letter] then letters[letter], different = true, different + 1 end
+  end
+  return #secret < SECRET_BYTES or different < 8 or lower:find "secret" or lower:find "change" or lower:find "your"
+end
+
+-- Whoever can be reached from elsewhere signs with a secret that nobody guesses.
+local function check_secrets(config)
+  if is_loopback(config.bind) then return end
+  for _, key in ipairs { "auth.secret", "auth.refresh_secret" } do
+    local secret = config[key]
+    if secret and is_weak(secret) then
+      fail(("%s is too short or known to everybody, and %s is not a loopback address: set %d bytes or more, for example of "
+        .. "`openssl rand -hex 32`"):format(key, config.bind, SECRET_BYTES))
+    end
+  end
+end
+
 -- "info,store=debug"
 local function open_logs(config)
   logs.configure { format = config["log.format"] or "auto", service = "srvthreds" }
@@ -58,6 +80,7 @@ local function open_store(self)
   if not ok then fail(e) end
   self.store, self.queue = stores.open {
     url = store_url(config), queue = config.queue, dedup_keep = config["dedup.keep"], inbox_keep = config["inbox.keep"],
+    records_keep = config["records.keep"],
   }
 end
 
@@ -180,7 +203,11 @@ local function listen(self)
   local function open(port, what, ...)
     local server = net.listen {
       host = config.bind, port = port, on_request = handler(self, ...), websockets = websockets,
-      limits = { body_size = config["limits.event_size"], message_size = config["limits.event_size"] },
+      origins = config["auth.origins"],
+      limits = {
+        body_size = config["limits.event_size"], message_size = config["limits.event_size"],
+        connections = config["limits.connections"], send_queue = config["limits.send_queue"],
+      },
     }
     self.servers[#self.servers + 1] = server
     self.ports[what] = server.port
@@ -244,6 +271,7 @@ function service.run(options)
   if self.dev_tokens and not is_loopback(bind) then
     fail(("auth.dev_tokens works on a loopback address only, not on %s"):format(bind))
   end
+  check_secrets(self.config)
   local ok, e = xpcall(start, function(e) return type(e) == "string" and debug.traceback(e) or e end, self, options)
   if ok then return self end
   for _, server in ipairs(self.servers) do server:close(0) end
