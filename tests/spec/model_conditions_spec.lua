@@ -246,7 +246,7 @@ t.test("pure: time and randomness come from the step; the same step gives the sa
   local source = [[p.pattern "Rnd" {
     p.reaction "a" { p.where { type = "go" } { on_true = function(e, thred)
       thred.r = { math.random(1 << 40), math.random(1 << 40) } thred.t = os.time() thred.now = p.now() end } },
-    p.reaction "b" { p.where { type = "x" } { on_true = function(e, thred) 
+    p.reaction "b" { p.where { type = "x" } { on_true = function(e, thred)
       thred.r = math.random(1 << 40) end, transition = "$noTransition" } } }]]
   local w, id = started(source)
   local l = w:thred(id).state.locals
