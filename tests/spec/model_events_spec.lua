@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- The model, §§1, 4–7: what happens to an event, failure, duplicates, what is built in,
-  records; in the words of the page.
+-- records; in the words of the page.
 local t = require "srvthreds.spec"
 local json = require "core.json"
 local runtime = require "core.runtime"
