@@ -7,7 +7,7 @@
 
 #include "store/sqlite.h"
 
-enum { SWEEP_ROWS = 1024, OTHER_ROWS = 256, PAUSE_BUSY_MS = 200, PAUSE_MS = 60000 };
+enum { SWEEP_ROWS = 1024, OTHER_ROWS = 256, PAUSE_BUSY_MS = 100, FIRST_MS = 60000, PAUSE_MS = 15 * 60000 };
 
 /* A part of a table behind what was swept in this pass; `to` is 0 when nothing is left. */
 struct sweep {
@@ -156,5 +156,5 @@ static void sweep_done(struct sqlite_read *read)
 
 void sqlite_sweep_start(struct sqlite *s)
 {
-	runtime_timer_start(s->rt, &s->sweep_timer, runtime_now(s->rt) + PAUSE_MS, sweep);
+	runtime_timer_start(s->rt, &s->sweep_timer, runtime_now(s->rt) + FIRST_MS, sweep);
 }
