@@ -16,6 +16,9 @@ foreach(source ${unit_tests})
   endif()
   add_test(NAME unit/${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(unit/${name} PROPERTIES TIMEOUT 120)
+  if(SRVTHREDS_SANITIZE STREQUAL "thread") # a test forks a process in which a store is opened
+    set_tests_properties(unit/${name} PROPERTIES ENVIRONMENT TSAN_OPTIONS=die_after_fork=0)
+  endif()
 endforeach()
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/spec/runner.c)

@@ -46,7 +46,8 @@ void *pool_take(struct pool *pool, size_t size)
 	if (!slot)
 		return carve(pool, (class + 1) * POOL_STEP);
 	pool->slots[class] = slot->next;
-	__builtin_prefetch(slot->next); /* what was swept long ago is in no cache: on its way when the next one is taken */
+	__builtin_prefetch(
+		slot->next); /* what was swept long ago is in no cache: on its way when the next one is taken */
 	return slot;
 }
 
