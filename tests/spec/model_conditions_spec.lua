@@ -261,6 +261,25 @@ t.test("pure: time and randomness come from the step; the same step gives the sa
   w:close()
 end)
 
+t.test("pure: under test a step has the id and the random numbers that it will have", function()
+  local step = require "srvthreds.engine.step"
+  local w = world.new()
+  w:pattern [[p.pattern "Pure" { p.reaction "a" { p.filter(function(e, thred)
+    log(p.id(thred), p.step(thred), math.random(1 << 40)) return true end) {} },
+    p.reaction "b" { p.where { type = "x" } {} } }]]
+  local new, made = step.new, {}
+  step.new = function(f)
+    made[#made + 1] = new(f)
+    return made[#made]
+  end
+  local id = w:outcome { type = "go" }.threds[1]
+  step.new = new
+  t.eq(#made, 2)
+  t.eq(made[1].log[1], made[2].log[1])
+  t.ok(made[1].log[1]:find(id .. " 1 ", 1, true))
+  w:close()
+end)
+
 t.test("p.fail ends the step with an error event of its code", function()
   local w, id = started [[p.pattern "Fail" {
     p.reaction "a" { p.where { type = "go" } {} },

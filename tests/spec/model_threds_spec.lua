@@ -152,6 +152,9 @@ t.test("expiry after an upgrade: a longer one waits on, none waits for ever", fu
   w:advance(60000)
   t.eq(w:thred(id).reaction, "b")
   t.eq(w:thred(id).due, nil)
+  w:outcome { type = "other", thredId = id } -- the record says which version ran
+  local list = records(w, id)
+  t.eq(list[#list].rec.upgraded.to, w:thred(id).version)
   t.eq(#w:dead(), 0)
   w:close()
 end)

@@ -118,7 +118,11 @@ local function handle(node, delivery)
     end
     accepts[1] = to_accept(doc, runtime.now())
   end
-  node.runner.queue:settle(delivery, { outcome = "matched", rec = { agent = node.id }, accepts = accepts })
+  local queue, outcome = node.runner.queue, { outcome = "matched", rec = { agent = node.id }, accepts = accepts }
+  local settled, why = pcall(queue.settle, queue, delivery, outcome)
+  if not settled then -- a commit failed meanwhile: the message comes again, and its answer is the same event
+    node.log.debug("not settled", { event_id = event.id, err = why })
+  end
 end
 
 -- What an agent sends by itself, not in answer to a message.

@@ -22,6 +22,8 @@ local route = require "srvthreds.engine.route"
 local sources = require "srvthreds.pattern.sources"
 local timers = require "srvthreds.engine.timers"
 
+local script_log = logs.logger { module = "pattern" }
+
 local engine = {}
 engine.__index = engine
 
@@ -134,6 +136,12 @@ function engine:after(delivery, outcome, emitted, info)
   return { delivery = delivery, outcome = outcome, emitted = emitted, info = info }
 end
 
+-- What scripts logged: written once the step is there to stay.
+local function tell_lines(lines)
+  local fields = { pattern = lines.pattern, reaction = lines.reaction, thred_id = lines.thred_id }
+  for _, line in ipairs(lines[1]) do script_log.info(line, fields) end
+end
+
 local function tell(self, item)
   for _, e in ipairs(item.emitted or {}) do
     for _, who in ipairs(e.inbox or {}) do self.push(who, e.id, e.body) end
@@ -145,6 +153,7 @@ local function tell(self, item)
     if d then self:tell_waiter(d, item) end
     if self.watch then self.watch("step", item) end
   end
+  if item.lines then tell_lines(item.lines) end
   if item.fn then item.fn(nil) end
 end
 

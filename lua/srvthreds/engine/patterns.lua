@@ -119,7 +119,7 @@ function patterns:upgrade(step)
   local old = step:reaction()
   if not reaction or not old or not shape.same(old, reaction) then return end
   local from = state.version
-  step.pattern, state.version = to, to.version
+  step.pattern, state.version, step.upgraded = to, to.version, from
   step.due = reaction.expiry and state.reacted + reaction.expiry.after or nil
   if to.on_upgrade then
     step.writable = true

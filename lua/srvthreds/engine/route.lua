@@ -12,11 +12,19 @@ local threds = require "srvthreds.engine.thred"
 
 local route = {}
 
+-- A step under test has the id, and so the random numbers, that it would have; they cost, and few scripts ask.
+local testing = { __index = function(s, key)
+  if key ~= "id" and key ~= "seed" then return steps[key] end
+  local id = ids.started(s.engine.key, s.pattern.id, s.source, s.event.id)
+  s.id, s.seed = id, id
+  return id
+end }
+
 -- Would a thred of this pattern take the event in its first reaction?
 local function would_start(self, delivery, pattern)
-  local s = steps.new {
-    engine = self, id = "", number = 0, now = delivery.at, pattern = pattern, state = threds.new(pattern, delivery.at),
-  }
+  local s = setmetatable(steps.new {
+    engine = self, number = 1, now = delivery.at, pattern = pattern, state = threds.new(pattern, delivery.at),
+  }, testing)
   s:take(delivery.doc)
   return s:match(s:reaction()).outcome ~= "not_matched"
 end

@@ -354,7 +354,10 @@ end
 
 local function record_of_step(self)
   local first = self.trail[1]
-  if #self.trail ~= 1 or self.reads or not first.from then return { log = json.array(self.trail), reads = self.reads } end
+  if #self.trail ~= 1 or self.reads or not first.from or self.upgraded then
+    return { log = json.array(self.trail), reads = self.reads, upgraded = self.upgraded and
+      { from = self.upgraded, to = self.state.version } or nil }
+  end
   local known = at(at(at(records, self.pattern), first.outcome), first.from)
   local text = known[first.to]
   if not text then

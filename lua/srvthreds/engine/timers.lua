@@ -7,18 +7,14 @@ local threds = require "srvthreds.engine.thred"
 
 local timers = {}
 
--- The thred moved to a newer version of its pattern whose expiry is later, or has none: it waits on.
-local function wait_on(self, s, delivery)
-  local changes = s:changes(nil, delivery)
-  changes.rec, changes.step = nil, false
-  local ok, e = pcall(s.handle.commit, s.handle, changes, self:after(nil, nil))
-  changes.step = nil
-  if not ok then error(e, 0) end
+-- On the active version of its pattern the reaction expires later, or never: it waits on, and moves over at its next step.
+local function wait_on(self, handle, row, due)
+  handle:commit({ state = row.state, due = due, step = false }, self:after(nil, nil))
 end
 
 local function expire(self, handle, row, delivery)
   local s = bound.step(self, handle, row, row.due or delivery.at)
-  if row.due and (not s.due or s.due > row.due) then return nil, s end
+  if row.due and (not s.due or s.due > row.due) then return nil, s.due end
   s:expire()
   return s, s:changes("expired", delivery)
 end
@@ -33,7 +29,7 @@ local function run(self, handle, row, delivery)
     local as_it_was = { id = row.id, number = row.step + 1, now = row.due or delivery.at, state = threds.decode(row) }
     return failure.timer(self, handle, as_it_was, delivery, row.state, s)
   end
-  if not s then return wait_on(self, rest, delivery) end
+  if not s then return wait_on(self, handle, row, rest) end
   self:commit(s, rest, self:after(nil, "expired", s.events))
 end
 
