@@ -208,4 +208,67 @@ t.test("what a step reads from outside is recorded with it: groups, roles, resol
   w:close()
 end)
 
+t.test("an event whose processing kills the process becomes a dead letter after 3 attempts", function()
+  local w, id = line()
+  world.task(function() w.queue:consume("engine", function(d)
+    d.attempts = 3
+    w.engine:handle(d)
+  end) end)
+  local o = w:outcome { type = "x", id = "k1", thredId = id, values = { n = "1" } }
+  t.eq({ o.outcome, o.error.code }, { "error", 5000 })
+  t.eq(w:dead()[1].target, "thred:" .. id)
+  t.eq(w:received("ann")[1].re, "k1")
+  t.eq(w:thred(id).step, 1)
+  w:close()
+end)
+
+t.test("a refused start is recorded; a refused spawn with both", function()
+  local w = world.new()
+  w:pattern [[p.pattern "One" { max_instances = 1, p.reaction "a" { p.where { type = "go" } {} },
+    p.reaction "b" { p.where { type = "x" } {} } }]]
+  w:pattern [[p.pattern "Mk" { p.reaction "a" { p.where { type = "mk" } { spawn = { names = "One", type = "sibling" } } },
+    p.reaction "b" { p.where { type = "x" } {} } }]]
+  w:outcome { type = "go" }
+  t.eq(w:outcome { type = "go", id = "g2" }.outcome, "refused")
+  local row = world.task(function() return w.store:event("g2", "ann") end)
+  t.ok(json.encode(row):find("refused", 1, true))
+  local real, settled = w.engine.settle, nil
+  w.engine.settle = function(self, d, changes, after)
+    settled = changes
+    return real(self, d, changes, after)
+  end
+  local mk = w:outcome { type = "mk" }.threds[1]
+  w.engine.settle = nil
+  t.eq({ settled.outcome, settled.rec.parent, #settled.rec.thred, settled.rec.refused }, { "refused", mk, 32, "max" })
+  t.eq(#w:dead(), 0)
+  w:close()
+end)
+
+t.test("spawn: default waits in its first reaction; forward gives it this event, local the stored one", function()
+  local w = world.new()
+  w:pattern [[p.pattern "Kid" { p.reaction "a" { p.filter(function(e) return e.type ~= "x" end) {
+      on_true = function(e, thred) thred.got = e.type .. " of " .. e.source.id end } },
+    p.reaction "b" { p.where { type = "x" } {} } }]]
+  w:pattern [[p.pattern "Mk" {
+    p.reaction "a" { p.where { type = "x" } { on_true = function(e, thred) thred.kept = e end } },
+    p.reaction "b" { p.any {
+      p.where { type = "y", source = "ann" } { spawn = { names = "Kid" }, transition = "$noTransition" },
+      p.where { type = "y", source = "bob" } { spawn = { names = "Kid", input = "forward" }, transition = "$noTransition" },
+      p.where { type = "y", source = "cid" } { spawn = { names = "Kid", input = "local", local_name = "kept" },
+        transition = "$noTransition" } } } }]]
+  local id = w:outcome { type = "x" }.threds[1]
+  for i, who in ipairs { "ann", "bob", "cid" } do
+    t.eq(w:outcome { type = "y", source = who, thredId = id }.outcome, "matched")
+    t.eq(#w:threds { pattern = "kid" }, i)
+  end
+  local got = {}
+  for _, row in ipairs(w:threds { pattern = "kid" }) do
+    got[#got + 1] = row.reaction .. ":" .. tostring(w:thred(row.id).state.locals.got)
+  end
+  table.sort(got)
+  t.eq(table.concat(got, ", "), "a:nil, a:nil, b:y of bob") -- the stored one does not match: it waits
+  t.eq(#w:dead(), 0)
+  w:close()
+end)
+
 return t.finish()
