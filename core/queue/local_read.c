@@ -102,8 +102,8 @@ static void page_done(struct sqlite_read *read)
 				t->cursor = page->durable_n;
 			t->spilled = t->spill_last > t->cursor;
 		}
-		if (page->count == TOPIC_PAGE || !t->spilled)
-			topic_kick(t);
+		if (read->rc == SQLITE_OK)
+			topic_kick(t); /* what it didn't see may have become durable meanwhile */
 		if (!s->due_on)
 			sqlite_due_arm(s);
 	}

@@ -93,6 +93,8 @@ void sqlite_written(struct sqlite *s, int rc)
 	} else if (!s->closing) {
 		sqlite_flush(s);
 	}
+	if (s->durable != ticket)
+		return; /* the batch after had nothing to write and told of both */
 	FAULT(before_ack);
 	local_durable(s->local);
 	if (s->listener.durable)
