@@ -222,6 +222,21 @@ t.test("an event whose processing kills the process becomes a dead letter after 
   w:close()
 end)
 
+t.test("an error of ours is a dead letter too, and keeps where it was", function()
+  local w, id = line()
+  local step, logged = require "srvthreds.engine.step", nil
+  local real = step.apply
+  step.apply = function(self) return self.nothing.here end
+  w.engine.log = setmetatable({ error = function(_, fields) logged = fields end }, { __index = w.engine.log })
+  local o = w:outcome { type = "x", thredId = id, values = { n = "1" } }
+  step.apply = real
+  t.eq({ o.outcome, o.error.code }, { "error", 5000 })
+  t.eq(#w:dead(), 1)
+  t.ok(logged.trace:find("model_events_spec.lua", 1, true) and logged.trace:find("bound.lua", 1, true))
+  t.eq(w:received("ann")[1].data.content.error.cause, nil)
+  w:close()
+end)
+
 t.test("a refused start is recorded; a refused spawn with both", function()
   local w = world.new()
   w:pattern [[p.pattern "One" { max_instances = 1, p.reaction "a" { p.where { type = "go" } {} },

@@ -80,7 +80,7 @@ function bound.handle(self, delivery, thred_id)
     if handle then handle:abort() end
     return failure.no_thred(self, delivery, thred_id)
   end
-  local ok, e = pcall(run, self, handle, row, delivery)
+  local ok, e = xpcall(run, codes.traced, self, handle, row, delivery)
   if not ok then
     handle:abort()
     failure.dead(self, delivery, "thred:" .. thred_id, e)

@@ -30,4 +30,10 @@ function codes.of(raised, fields)
   return codes.error(codes.server, tostring(raised), fields)
 end
 
+---For xpcall: an error that nobody meant to raise keeps where it was.
+function codes.traced(raised)
+  if type(raised) == "table" then return raised end
+  return codes.error(codes.server, tostring(raised), { trace = debug.traceback("", 2) })
+end
+
 return codes

@@ -87,7 +87,7 @@ end
 ---One delivery, to its end. Never raises: what goes wrong becomes a dead letter.
 function engine:handle(delivery)
   delivery.epoch = self.epoch
-  local ok, e = pcall(self.begin, self, delivery)
+  local ok, e = xpcall(self.begin, codes.traced, self, delivery)
   if ok then return end
   local buried, again = self:is_lost(delivery.epoch), e
   if not buried then buried, again = pcall(failure.dead, self, delivery, delivery.target, e) end

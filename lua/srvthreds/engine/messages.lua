@@ -26,7 +26,7 @@ end
 
 -- Runs fn(handle) and turns whatever it raises into a dead letter of this target.
 local function guarded(self, delivery, handle, fn)
-  local ok, e = pcall(fn, handle)
+  local ok, e = xpcall(fn, codes.traced, handle)
   if ok then return end
   handle:abort()
   failure.dead(self, delivery, delivery.target, e)

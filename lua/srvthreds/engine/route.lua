@@ -110,7 +110,7 @@ end
 
 function route.handle(self, delivery)
   local lock = self.store:lock("source:" .. delivery.source)
-  local ok, later = pcall(run, self, delivery, lock)
+  local ok, later = xpcall(run, codes.traced, self, delivery, lock)
   if not ok or not later then lock:release() end
   if not ok then error(later, 0) end -- the engine buries it
 end

@@ -2,6 +2,7 @@
 -- Due times: a reaction expires; a finished thred has been kept long enough.
 
 local bound = require "srvthreds.engine.bound"
+local codes = require "srvthreds.engine.codes"
 local failure = require "srvthreds.engine.failure"
 local threds = require "srvthreds.engine.thred"
 
@@ -24,7 +25,7 @@ local function run(self, handle, row, delivery)
     local over = { delivery = delivery, state = row.state, status = "terminated", ended = true, step = false }
     return handle:commit(over, self:after(nil, nil))
   end
-  local ok, s, rest = pcall(expire, self, handle, row, delivery)
+  local ok, s, rest = xpcall(expire, codes.traced, self, handle, row, delivery)
   if not ok then
     local as_it_was = { id = row.id, number = row.step + 1, now = row.due or delivery.at, state = threds.decode(row) }
     return failure.timer(self, handle, as_it_was, delivery, row.state, s)
