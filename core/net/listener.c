@@ -246,13 +246,13 @@ static void on_handle_closed(uv_handle_t *handle)
 	struct net_listener *l = handle->data;
 	if (--l->open_handles)
 		return;
-	void (*done)(void *arg) = l->done;
-	void *arg = l->done_arg;
 	while (l->pool) {
 		struct net_request *req = l->pool;
 		l->pool = req->next;
 		request_delete(req);
 	}
+	void (*done)(void *arg) = l->done;
+	void *arg = l->done_arg;
 	l->closed = true;
 	listener_forget(l);
 	if (done)
@@ -325,11 +325,24 @@ void net_counts(const struct net_listener *l, size_t *connections, size_t *webso
 /* libwebsockets ends in two calls with turns of the loop between them, for its handles to close. */
 enum { STEP_WAIT, STEP_FIRST, STEP_SECOND = 6 };
 
+static void finish(struct net_listener *l)
+{
+	void (*done)(void *arg) = l->done;
+	l->done = NULL;
+	if (done)
+		done(l->done_arg);
+}
+
 static void on_stopping(uv_idle_t *idle)
 {
 	struct net_listener *l = idle->data;
 	if (l->step == STEP_WAIT && (l->connection_count || (l->websocket_count && !l->forced))) {
 		uv_idle_stop(idle);
+		return;
+	}
+	if (l->held) {
+		uv_idle_stop(idle);
+		finish(l);
 		return;
 	}
 	l->step++;
@@ -359,13 +372,9 @@ static void on_grace(uv_timer_t *timer)
 	listener_released(l);
 }
 
-void net_close(struct net_listener *l, uint64_t grace_ms, void (*done)(void *arg), void *arg)
+static void begin_stop(struct net_listener *l, uint64_t grace_ms)
 {
-	if (l->closing)
-		return;
 	l->closing = true;
-	l->done = done;
-	l->done_arg = arg;
 	update_accepting(l);
 	uv_close((uv_handle_t *)&l->poll, on_handle_closed);
 	close(l->fd);
@@ -373,5 +382,28 @@ void net_close(struct net_listener *l, uint64_t grace_ms, void (*done)(void *arg
 	http_drain(l);
 	if (l->websockets)
 		websocket_drain(l);
+}
+
+void net_drain(struct net_listener *l, uint64_t grace_ms, void (*drained)(void *arg), void *arg)
+{
+	if (l->closing)
+		return;
+	l->held = true;
+	l->done = drained;
+	l->done_arg = arg;
+	begin_stop(l, grace_ms);
+	listener_released(l);
+}
+
+void net_close(struct net_listener *l, uint64_t grace_ms, void (*done)(void *arg), void *arg)
+{
+	if (l->closing && !l->held)
+		return;
+	bool begun = l->closing;
+	l->held = false;
+	l->done = done;
+	l->done_arg = arg;
+	if (!begun)
+		begin_stop(l, grace_ms);
 	listener_released(l);
 }

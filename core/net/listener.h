@@ -30,6 +30,7 @@ struct net_listener {
 	uv_idle_t stopping; /* steps of the clean stop */
 	uv_timer_t grace;
 	bool accepting, paused, short_of_files, closing, forced, closed;
+	bool held; /* drained, and not to be closed yet */
 	int open_handles, step;
 	struct connection *connections; /* a list in the order of their arrival */
 	struct connection *dirty;       /* those with something to send or read */

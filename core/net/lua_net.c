@@ -17,7 +17,7 @@ struct server {
 	lua_State *L;           /* the main one; NULL: closed */
 	int request, self;      /* in the registry */
 	struct task_wait closer;
-	bool closing, awaited, dropped; /* dropped: the userdata is gone */
+	bool closing, draining, awaited, dropped; /* dropped: the userdata is gone */
 	size_t path_count;
 	struct lua_path paths[PATHS_MAX];
 };
@@ -222,23 +222,49 @@ static void close_cancelled(void *arg)
 	task_drop(s->closer);
 }
 
-/* Within a task it waits until everything is closed. */
-static int server_close(lua_State *L)
+static void on_drained(void *arg)
+{
+	struct server *s = arg;
+	bool awaited = s->awaited;
+	s->awaited = false;
+	if (awaited)
+		task_wake(s->closer, no_results, NULL);
+}
+
+static int stop(lua_State *L, void (*how)(struct net_listener *, uint64_t, void (*)(void *), void *),
+		void (*then)(void *))
 {
 	struct server *s = check(L);
 	lua_Integer grace = luaL_optinteger(L, 2, 0);
-	if (!s->l || s->closing)
-		return 0;
 	bool wait = task_current(L) != NULL;
 	if (wait)
 		task_check(L);
-	s->closing = true;
-	net_close(s->l, grace > 0 ? (uint64_t)grace : 0, on_gone, s);
+	how(s->l, grace > 0 ? (uint64_t)grace : 0, then, s);
 	if (!wait)
 		return 0;
 	s->closer = task_prepare(L, close_cancelled, s);
 	s->awaited = true;
 	return task_suspend(L);
+}
+
+/* Within a task it waits until everything is closed. */
+static int server_close(lua_State *L)
+{
+	struct server *s = check(L);
+	if (!s->l || s->closing)
+		return 0;
+	s->closing = true;
+	return stop(L, net_close, on_gone);
+}
+
+/* Within a task it waits until the connections are gone; close must follow. */
+static int server_drain(lua_State *L)
+{
+	struct server *s = check(L);
+	if (!s->l || s->closing || s->draining)
+		return 0;
+	s->draining = true;
+	return stop(L, net_drain, on_drained);
 }
 
 static int server_pause(lua_State *L)
@@ -289,7 +315,8 @@ static int server_gc(lua_State *L)
 
 int luaopen_core_net(lua_State *L)
 {
-	static const luaL_Reg methods[] = {{"close", server_close}, {"pause", server_pause}, {NULL, NULL}};
+	static const luaL_Reg methods[] = {
+		{"close", server_close}, {"drain", server_drain}, {"pause", server_pause}, {NULL, NULL}};
 	static const luaL_Reg functions[] = {{"listen", l_listen}, {NULL, NULL}};
 	net_lua_request(L);
 	net_lua_ws(L);

@@ -73,6 +73,10 @@ void net_pause(struct net_listener *l, bool pause);
 /* No more connections; answers in work are finished with `Connection: close`, WebSockets closed with 1012; after
  * grace_ms what is left is cut. `done` (may be NULL) comes when no handle is left; the listener is gone then. */
 void net_close(struct net_listener *l, uint64_t grace_ms, void (*done)(void *arg), void *arg);
+/* The first half of net_close, then `drained`: connections are gone or cut, the WebSocket side is kept until net_close.
+ * libwebsockets closes a descriptor of its context twice, turns of the loop apart: whoever opened a file in between would
+ * lose it. So a process that has other work drains, ends that work, and closes its listeners last. */
+void net_drain(struct net_listener *l, uint64_t grace_ms, void (*drained)(void *arg), void *arg);
 void net_counts(const struct net_listener *l, size_t *connections, size_t *websockets);
 /* Bodies refused for their size, so far: their owner never saw them. */
 size_t net_too_large(const struct net_listener *l);

@@ -230,6 +230,18 @@ local function say_ready(self)
   end
 end
 
+-- All listeners at once: nobody is accepted any more, who is there is told.
+local function drain(self)
+  local drained = runtime.channel()
+  for _, server in ipairs(self.servers) do
+    runtime.spawn(function()
+      server:drain(CLOSE_GRACE_MS)
+      drained:put(true)
+    end)
+  end
+  for _ = 1, #self.servers do drained:take() end
+end
+
 ---Stops: not ready at once, no new connections, clients are told, what is in flight is committed, then the end.
 function service:stop(code)
   if self.stopping then return end
@@ -238,8 +250,9 @@ function service:stop(code)
   log.info("stopping", {})
   if self.live then self.live:close() end
   if self.agents then self.agents:stop() end
-  for _, server in ipairs(self.servers) do server:close(CLOSE_GRACE_MS) end
+  drain(self)
   if self.store then self.store:close() end
+  for _, server in ipairs(self.servers) do server:close(0) end
   log.info("stopped", {})
   runtime.stop(code or 0)
 end

@@ -88,7 +88,7 @@ def test_answers_in_work_come(servers):
         asking = [threading.Thread(target=ask, args=(f"{thred}-{i}",)) for i in range(2)]
         for thread in asking:
             thread.start()
-        until(lambda: b"\0" * 8 != (server.data / "running").read_bytes()[:8], 5, "one to run")
+        until(lambda: server.admin("GET", "/api/stats")[1]["store"]["counts"]["pending"] == 2, 5, "both to be accepted")
         assert term(server) < 5
         for thread in asking:
             thread.join(10)
