@@ -16,6 +16,7 @@ local patterns = require "srvthreds.engine.patterns"
 
 local folder = ... or "build"
 
+local WINDOW = 2 -- events of one source under way: one batch is on the disk while the next one runs
 local SOURCES, THREDS, OLD, RUNS, SECONDS = 256, 10000, 150000, 5, 2
 
 local PATTERN = [[local p = require "srvthreds.pattern"
@@ -112,7 +113,7 @@ local function steps()
   for run = 1, RUNS do
     local count, t0 = 0, runtime.ticks()
     local until_ns = t0 + SECONDS * 1000000000
-    local over, running = runtime.channel(), SOURCES
+    local over, running = runtime.channel(), SOURCES * WINDOW
     local function one(source)
       if runtime.ticks() > until_ns then
         running = running - 1
@@ -124,7 +125,7 @@ local function steps()
         runtime.later(one, source)
       end)
     end
-    for i = 1, SOURCES do one("source" .. i) end
+    for i = 1, SOURCES * WINDOW do one("source" .. i % SOURCES + 1) end
     over:take()
     rates[run] = count / ((runtime.ticks() - t0) / 1e9)
     all = all + count
@@ -132,7 +133,8 @@ local function steps()
   print(json.encode { what = "processor time of a durable step, all threads", samples = { (os.clock() - cpu) / all * 1e6 },
     unit = "us", less = true })
   print(json.encode { what = "durable steps/s", samples = rates, unit = "1/s", pass = 20000, aim = 40000,
-    notes = ("%d sources, %d threds at random, %d old events; the driver runs on the loop's thread"):format(SOURCES, THREDS, OLD) })
+    notes = ("%d sources with %d events under way each, %d threds at random, %d old events; the driver runs on the loop's thread")
+      :format(SOURCES, WINDOW, THREDS, OLD) })
 end
 
 local function latency()
