@@ -290,7 +290,7 @@ static int check_array(struct encoder *enc, int index, struct frame *frame, lua_
 
 static int encode_array(struct encoder *enc, int index, struct frame *frame, size_t depth)
 {
-	lua_Integer n;
+	lua_Integer n = 0; /* check_array sets it; not every compiler sees that */
 	frame->key = NULL;
 	if (check_array(enc, index, frame, &n))
 		return -1;
