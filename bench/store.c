@@ -266,6 +266,7 @@ struct bench {
 	size_t head, len;
 	double took[SAMPLES];
 	size_t samples;
+	bool closing; /* what still waits then is told so */
 };
 
 static void fail(const struct error *e)
@@ -277,6 +278,8 @@ static void fail(const struct error *e)
 static void accepted(void *arg, const struct accepted *r, const struct error *e)
 {
 	struct bench *b = arg;
+	if (e && b->closing)
+		return;
 	if (e)
 		fail(e);
 	size_t i = (b->head + b->len++) % 4096;
@@ -318,6 +321,10 @@ static void begun(void *arg, const struct begun *x, const struct error *e)
 {
 	struct job *j = arg;
 	char id[40], body[OUT + 1];
+	if (e && j->b->closing) {
+		free(j);
+		return;
+	}
 	if (e)
 		fail(e);
 	int id_len = snprintf(id, sizeof id, "%016lx%016lx", (unsigned long)rnd(), (unsigned long)j->delivery);
@@ -429,12 +436,14 @@ static void open_store(struct bench *b, const char *path)
 	b->queue = store_queue(b->store);
 	store_listen(b->store, &(struct store_listener){b, durable, NULL, NULL});
 	queue_consume(b->queue, text("engine"), &(struct consumer){b, deliver, 0});
+	b->closing = false;
 	for (int i = 0; i < 50; i++) /* the filters are built meanwhile */
 		uv_run(runtime_loop(b->rt), UV_RUN_NOWAIT), usleep(2000);
 }
 
 static void close_store(struct bench *b)
 {
+	b->closing = true;
 	store_close(b->store);
 	uv_run(runtime_loop(b->rt), UV_RUN_NOWAIT);
 }
