@@ -28,7 +28,7 @@ end
 
 -- What an agent's script sees beside the whitelist.
 local function environment(node)
-  local loaded = { ["srvthreds.agent"] = script.trusted and require "srvthreds.agent" }
+  local loaded = { ["srvthreds.agent"] = script.freeze(require "srvthreds.agent", "srvthreds.agent") }
   return script.environment {
     sleep = function(duration) runtime.sleep(durations.ms(duration)) end,
     now = runtime.now,
@@ -51,15 +51,19 @@ function runner.load(node, source, file)
   return spec
 end
 
-local function context(node)
-  return { now = runtime.now(), seed = math.random(1 << 40), log = setmetatable({}, {
-    __newindex = function(_, _, line) node.log.info(tostring(line)) end,
-  }) }
+local function context()
+  return { now = runtime.now(), seed = math.random(1 << 40) }
+end
+
+local function write_log(node, lines)
+  for _, line in ipairs(lines or {}) do node.log.info(line) end
 end
 
 -- A script function; an error becomes an error table with the agent's name.
 local function call(node, fn, ...)
-  local ok, v = script.call(context(node), node.spec.limits or LIMITS, fn, ...)
+  local c = context()
+  local ok, v = script.call(c, node.spec.limits or LIMITS, fn, ...)
+  write_log(node, c.log)
   if ok then return v end
   error(codes.error(type(v.value) == "table" and v.value.code or codes.task, type(v.value) == "table" and v.value.message or v.message,
     { file = v.file, line = v.line }), 0)

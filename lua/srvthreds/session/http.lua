@@ -4,6 +4,7 @@
 local json = require "core.json"
 local runtime = require "core.runtime"
 local codes = require "srvthreds.engine.codes"
+local durations = require "srvthreds.durations"
 local accept = require "srvthreds.session.accept"
 
 local http = {}
@@ -19,10 +20,9 @@ end
 local function wait_ms(req)
   local w = req.query.wait
   if not w then return nil end
-  local n, unit = w:match "^(%d+%.?%d*)(%a*)$"
-  local factor = ({ [""] = 1, ms = 1, s = 1000, m = 60000 })[unit or "?"]
-  if not n or not factor then error(codes.error(codes.argument, ("wait=%s is no duration: for example wait=2s"):format(w)), 0) end
-  return math.min(math.tointeger(tonumber(n) * factor // 1), 60000)
+  local ms = durations.parse(w)
+  if not ms then error(codes.error(codes.argument, ("wait=%s is no duration: for example wait=2s"):format(w)), 0) end
+  return math.min(ms, 60000)
 end
 
 local function outcome_answer(id, result)

@@ -4,6 +4,9 @@ local agent = require "srvthreds.agent"
 
 return agent.agent "org.test.echo" {
   tasks = {
-    echo = function(task) return { echoed = task.params.values.n } end,
+    echo = function(task)
+      log("echoes", task.params.values.n)
+      return { echoed = task.params.values.n }
+    end,
   },
 }
