@@ -16,3 +16,4 @@ files["tests/unit"] = {
 files["patterns"] = { read_globals = { "log" } }
 files["agents"] = { read_globals = { "log", "config" } }
 files["run-profiles"] = { read_globals = { "log", "config" } }
+files["tests/system/profiles"] = { read_globals = { "log", "config" } }
