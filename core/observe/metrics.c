@@ -38,9 +38,10 @@ const struct metric_class *metric_class(enum metric metric)
 	 labels,                                                                                                       \
 	 help,                                                                                                         \
 	 cap,                                                                                                          \
-	 sizeof labels == 1                           ? 0                                                              \
-	 : __builtin_strchr(labels, ',') == (void *)0 ? 1                                                              \
-						      : 2},
+	 sizeof labels == 1                                                ? 0                                         \
+	 : __builtin_strchr(labels, ',') == (void *)0                      ? 1                                         \
+	 : __builtin_strchr(labels, ',') == __builtin_strrchr(labels, ',') ? 2                                         \
+									   : 3},
 	static const struct metric_class classes[] = {METRICS(X)};
 #undef X
 	return &classes[metric];
@@ -149,7 +150,7 @@ static struct metrics_series *add_series(struct metrics *m, enum metric metric, 
 
 struct metrics_series *metrics_series(struct metrics *m, enum metric metric, const char *const *values)
 {
-	static const char *const other[METRIC_LABELS] = {"other", "other"};
+	static const char *const other[METRIC_LABELS] = {"other", "other", "other"};
 	char key[1 + METRIC_LABELS * (VALUE_SIZE + 1)];
 	size_t len = key_of(key, metric, values);
 	struct metrics_series *s;

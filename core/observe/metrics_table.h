@@ -28,7 +28,8 @@
 	X(PATTERN_RELOADS, COUNTER, "pattern_reloads_total", "result", 8, "Reloads of pattern files, by result")       \
 	X(PATTERN_INFO, GAUGE, "pattern_info", "pattern,version", 1000, "1 for each active version of a pattern")      \
 	X(LUA_MEMORY, GAUGE, "lua_memory_bytes", "", 1, "Memory held by Lua")                                          \
-	X(BUDGET_EXCEEDED, COUNTER, "script_budget_exceeded_total", "pattern", 200, "Scripts stopped by their budget") \
+	X(BUDGET_EXCEEDED, COUNTER, "script_budget_exceeded_total", "pattern,reaction,kind", 1000,                     \
+	  "Scripts stopped by their limits of cpu, wall, memory or stack")                                             \
 	X(BUILD_INFO, GAUGE, "build_info", "version,revision", 4, "1, with what was built")
 
 enum metric {

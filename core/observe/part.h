@@ -9,7 +9,7 @@
 
 #include "observe/observe.h"
 
-#define METRIC_LABELS  2
+#define METRIC_LABELS  3
 #define METRIC_BUCKETS 16
 
 /* A line about to be written; fields are sorted, keys of the line's own removed. */

@@ -52,11 +52,7 @@ static void call_begin(lua_State *L, struct call *call, struct owner *owner)
 	call->started = 0;
 	call->kill = KILL_NONE;
 	call->file[0] = 0;
-}
-
-static void call_end(struct call *call)
-{
-	call->owner->wall_ns += clock_ns(CLOCK_MONOTONIC) - call->started;
+	script_count_begin(call);
 }
 
 static int failed(lua_State *L)
@@ -72,7 +68,7 @@ static int killed(lua_State *L, struct script *s, struct call *call)
 	lua_settop(L, CALL);
 	if (s->rt && task_suspending(L))
 		return task_relay(L, 0, script_resumed);
-	call_end(call);
+	script_count_end(call);
 	lua_pushnil(L);
 	script_failure(L, call, LUA_OK);
 	return failed(L);
@@ -106,7 +102,7 @@ static int errored(lua_State *L, struct script *s, struct call *call, int status
 		script_failure(L, call, LUA_ERRRUN);
 	if (call->kill)
 		return killed(L, s, call);
-	call_end(call);
+	script_count_end(call);
 	thread_block(call->co)->depth = 0;
 	lua_settop(call->co, 0);
 	call_give_back(L, s);
@@ -115,7 +111,7 @@ static int errored(lua_State *L, struct script *s, struct call *call, int status
 
 static int finished(lua_State *L, struct script *s, struct call *call, int nresults)
 {
-	call_end(call);
+	script_count_end(call);
 	lua_settop(L, CALL);
 	luaL_checkstack(L, nresults + 2, "too many results of a script");
 	lua_pushboolean(L, 1);
@@ -172,7 +168,7 @@ int script_call(lua_State *L)
 	luaL_checkany(L, 3);
 	int nargs = lua_gettop(L) - 3;
 	struct owner *owner = script_owner_of(L, s, CONTEXT);
-	script_limits(L, owner, LIMITS);
+	script_limits(L, s, owner, LIMITS);
 	struct call *call = call_take(L, s);
 	lua_insert(L, CALL);
 	if (!lua_checkstack(call->co, nargs + 1))

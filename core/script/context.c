@@ -21,33 +21,21 @@ struct owner *script_owner_of(lua_State *L, struct script *s, int context)
 	return o;
 }
 
-static int64_t limit(lua_State *L, int limits, const char *key, int64_t otherwise)
-{
-	lua_Number n = (lua_Number)otherwise;
-	if (lua_getfield(L, limits, key) != LUA_TNIL) {
-		if (lua_type(L, -1) != LUA_TNUMBER || !((n = lua_tonumber(L, -1)) > 0))
-			luaL_error(L, "limits.%s must be a number above 0", key);
-		n = n < 1e15 ? n : 1e15;
-	}
-	lua_pop(L, 1);
-	return (int64_t)n;
-}
-
-void script_limits(lua_State *L, struct owner *o, int limits)
+void script_limits(lua_State *L, struct script *s, struct owner *o, int limits)
 {
 	const void *address = lua_topointer(L, limits);
 	if (o->cap && o->limits == address)
 		return;
-	int64_t cpu = CPU_MS, wall = WALL_MS, memory = MEMORY_BYTES;
-	if (!lua_isnil(L, limits)) {
-		luaL_checktype(L, limits, LUA_TTABLE);
-		cpu = limit(L, limits, "cpu", cpu);
-		wall = limit(L, limits, "wall", wall);
-		memory = limit(L, limits, "memory", memory);
+	struct meter plain;
+	const struct meter *m = script_meter_at(L, limits);
+	if (!m) {
+		script_read_limits(L, limits, &plain);
+		m = &plain;
 	}
-	o->cpu_max = cpu * MS;
-	o->wall_max = wall * MS;
-	o->cap = (size_t)memory;
+	o->account = m->account;
+	o->cpu_max = m->cpu_max < s->cpu_max ? m->cpu_max : s->cpu_max;
+	o->wall_max = m->wall_max < s->wall_max ? m->wall_max : s->wall_max;
+	o->cap = m->cap < s->cap_max ? m->cap : s->cap_max;
 	o->limits = address;
 }
 

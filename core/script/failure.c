@@ -56,9 +56,8 @@ static bool where_in_message(lua_State *co, const char *message, struct call *ca
 
 static const char *kind_of(const struct call *call, int status, const char *text)
 {
-	static const char *const killed[] = {"error", "cpu", "wall", "memory", "stack", "error"};
 	if (call->kill)
-		return killed[call->kill];
+		return script_kill_names[call->kill];
 	if (status == LUA_ERRMEM)
 		return "memory";
 	if (status == LUA_ERRERR || strstr(text, "stack overflow"))

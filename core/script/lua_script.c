@@ -42,13 +42,21 @@ static int l_memory(lua_State *L)
 int luaopen_core_script(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"context", script_context}, {"environment", script_environment},
-		{"freeze", script_freeze},   {"load", l_load},
-		{"memory", l_memory},        {"trusted", script_trusted},
-		{"used", script_used},       {NULL, NULL},
+		{"accounts", script_accounts},
+		{"context", script_context},
+		{"environment", script_environment},
+		{"freeze", script_freeze},
+		{"load", l_load},
+		{"maxima", script_maxima},
+		{"memory", l_memory},
+		{"meter", script_meter},
+		{"trusted", script_trusted},
+		{"used", script_used},
+		{NULL, NULL},
 	};
 	if (lua_getallocf(L, NULL) != script_alloc)
 		return luaL_error(L, "core.script needs a state that script_state_new made");
+	script_meters_open(L);
 	luaL_newlib(L, functions);
 	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &POOL) == LUA_TNIL) {
 		lua_pop(L, 1);

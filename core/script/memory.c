@@ -66,12 +66,19 @@ static void judge_depth(struct script *s, size_t size)
 		script_kill(s->call, KILL_STACK, "more than %d calls in each other", DEPTH_MAX);
 }
 
+/* All scripts together hold too much, and this one more than others do. */
+bool script_crowded(const struct script *s, const struct owner *o)
+{
+	size_t scripts = s->total - s->root->used, contexts = s->owners_len - s->spare_len - 1;
+	return s->total_max && scripts > s->total_max && contexts && o->used >= scripts / contexts;
+}
+
 /* Over the cap: the hook collects once and then kills. A single block that is larger than what is left is refused,
  * upon which Lua collects and asks again; a second refusal is the end. */
 static bool refused(struct script *s, struct owner *o, size_t more)
 {
 	struct call *call = s->call;
-	if (!o->cap || o->used + more <= o->cap || !call || call->owner != o) {
+	if (!call || call->owner != o || (o->used + more <= o->cap && !script_crowded(s, o))) {
 		o->refused = false;
 		return false;
 	}
@@ -92,6 +99,8 @@ static bool refused(struct script *s, struct owner *o, size_t more)
 
 static inline void charge(struct script *s, struct owner *o, size_t old_size, size_t new_size)
 {
+	if (new_size > old_size)
+		o->taken += new_size - old_size;
 	o->used += new_size - old_size;
 	s->total += new_size - old_size;
 	if (o->used > o->peak)
@@ -102,7 +111,7 @@ static void *grow_new(struct script *s, size_t size)
 {
 	struct owner *o = s->owner;
 	judge_depth(s, size);
-	if (o->cap && refused(s, o, size))
+	if (o != s->root && o->cap && refused(s, o, size))
 		return NULL;
 	struct block *b = pool_take(&s->pool, sizeof *b + size);
 	if (!b)

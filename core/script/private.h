@@ -32,13 +32,34 @@
 #define DEPTH_MAX       50000 /* calls in each other; judged when the stack or what they hold grows large */
 
 enum script_signal { SIGNAL_NONE, SIGNAL_PREEMPT, SIGNAL_KILL };
-enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_STACK, KILL_WAIT };
+enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_STACK, KILL_WAIT, KILL_COUNT };
+
+#define ACCOUNTS_MAX 4096 /* more pairs of pattern and reaction share the last */
+
+/* What the scripts of one reaction of one pattern have used since the start. Lives as long as the state. */
+struct account {
+	uint32_t id;  /* from 1 */
+	char *names;  /* pattern NUL reaction NUL, owned */
+	size_t split; /* where the reaction begins */
+	uint64_t calls, bytes, killed[KILL_COUNT];
+	size_t peak;
+	int64_t cpu_ns, wall_ns;
+};
+
+/* The userdata of script.meter. */
+struct meter {
+	struct account *account; /* borrowed */
+	int64_t cpu_max, wall_max;
+	size_t cap;
+};
 
 struct owner {
 	uint32_t index;          /* in script->owners */
 	uint32_t blocks;         /* alive; at 0 the owner is free again */
 	size_t used, peak, cap;  /* bytes */
+	uint64_t taken;          /* bytes, given back or not */
 	int64_t cpu_ns, wall_ns; /* of all calls that ended or wait */
+	struct account *account; /* what its calls are counted under now, or NULL */
 	int64_t cpu_max, wall_max;
 	const void *limits; /* address of the limits table they were read from; not dereferenced */
 	uint64_t random[4];
@@ -53,9 +74,12 @@ struct call {
 	lua_State *from;    /* who called: its frame holds context, limits, call at 1, 2, 3 */
 	lua_State *running; /* the innermost coroutine of the script */
 	struct owner *owner;
-	int nonyield;              /* callers in the chain of coroutines that can't yield */
-	int trusted;               /* depth of trusted functions that run */
-	int closing;               /* depth of coroutine.close */
+	int nonyield;            /* callers in the chain of coroutines that can't yield */
+	int trusted;             /* depth of trusted functions that run */
+	int closing;             /* depth of coroutine.close */
+	struct account *account; /* counted under, or NULL */
+	int64_t cpu_before;      /* the owner's when the call began */
+	uint64_t taken_before;
 	int64_t started;           /* monotonic ns of the first slice */
 	int64_t slice_start;       /* monotonic ns */
 	volatile int64_t tick_cpu; /* CPU time of the thread at the slice's first tick, 0 = none yet */
@@ -72,6 +96,10 @@ struct script {
 	struct owner *root;             /* trusted code */
 	struct owner **owners, **spare; /* by index; those free again */
 	uint32_t owners_len, owners_cap, spare_len;
+	struct account **accounts; /* by id - 1; owned */
+	uint32_t accounts_len;
+	int64_t cpu_max, wall_max; /* no call may have more, whatever its limits say */
+	size_t cap_max, total_max; /* of one context; of all together, 0 = any */
 	size_t total;
 	struct pool pool;
 	struct call *call;           /* running now, or NULL */
@@ -121,6 +149,7 @@ static inline int64_t clock_ns(clockid_t clock)
 /* memory.c */
 void *script_alloc(void *script, void *p, size_t old_size, size_t new_size);
 struct owner *script_owner_new(struct script *s);
+bool script_crowded(const struct script *s, const struct owner *o);
 /* Reads SRVTHREDS_GC=n, which only debug builds have: everything is collected with each n new objects. */
 void script_hostile(struct script *s);
 void script_owners_init(struct script *s);
@@ -173,10 +202,26 @@ void script_syntax_failure(lua_State *L, const char *chunkname);
 
 /* context.c */
 struct owner *script_owner_of(lua_State *L, struct script *s, int context);
-void script_limits(lua_State *L, struct owner *owner, int limits);
+void script_limits(lua_State *L, struct script *s, struct owner *owner, int limits);
 /* Pushes the context's table; raises outside script calls. */
 void script_push_context(lua_State *L, const char *who);
 struct owner *script_context_owner(lua_State *L, const char *who);
+
+/* meter.c */
+void script_meters_init(struct script *s);
+void script_meters_free(struct script *s);
+void script_meters_open(lua_State *L);
+int script_meter(lua_State *L);
+int script_accounts(lua_State *L);
+int script_maxima(lua_State *L);
+/* The meter at `index`, or NULL. */
+struct meter *script_meter_at(lua_State *L, int index);
+/* Reads cpu, wall and memory of the table at `index`; nil: the defaults. */
+void script_read_limits(lua_State *L, int index, struct meter *into);
+/* A call begins and ends. */
+void script_count_begin(struct call *call);
+void script_count_end(struct call *call);
+extern const char *const script_kill_names[KILL_COUNT];
 
 /* call.c, trusted.c */
 int script_call(lua_State *L);

@@ -189,7 +189,7 @@ static bool judge_memory(lua_State *L, struct call *call)
 {
 	struct owner *o = call->owner;
 	int64_t until = clock_ns(CLOCK_MONOTONIC) + SLICE_NS;
-	while (o->used > o->cap && o->cycles < 2) {
+	while ((o->used > o->cap || script_crowded(call->script, o)) && o->cycles < 2) {
 		if (clock_ns(CLOCK_MONOTONIC) > until)
 			return true;
 		o->cycles += lua_gc(L, LUA_GCSTEP, 64);
@@ -197,12 +197,16 @@ static bool judge_memory(lua_State *L, struct call *call)
 	o->pressed = false;
 	o->cycles = 0;
 	lua_Debug ar;
-	if (o->used <= o->cap)
+	bool crowded = script_crowded(call->script, o);
+	if (o->used <= o->cap && !crowded)
 		return false;
 	if (lua_getstack(L, DEPTH_MAX, &ar))
 		script_kill(call, KILL_STACK, "more than %d calls in each other", DEPTH_MAX);
-	else
+	else if (o->used > o->cap)
 		script_kill(call, KILL_MEMORY, "%zu bytes, the limit is %zu", o->used, o->cap);
+	else
+		script_kill(call, KILL_MEMORY, "%zu bytes, and all scripts together more than their limit of %zu",
+			    o->used, call->script->total_max);
 	return false;
 }
 

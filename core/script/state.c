@@ -45,6 +45,7 @@ lua_State *script_state_new(struct runtime *rt)
 	s->rt = rt;
 	s->slice_ns = SLICE_NS;
 	script_owners_init(s);
+	script_meters_init(s);
 	lua_State *L = s->main = lua_newstate(script_alloc, s);
 	if (!L)
 		abort();
@@ -65,6 +66,7 @@ void script_state_free(lua_State *L)
 	struct script *s = script_of(L);
 	lua_close(s->main);
 	script_timer_free(s);
+	script_meters_free(s);
 	script_owners_free(s);
 	pool_free(&s->pool);
 	free(s);

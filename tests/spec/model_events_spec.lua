@@ -3,7 +3,9 @@
 -- records; in the words of the page.
 local t = require "srvthreds.spec"
 local json = require "core.json"
+local metrics = require "core.metrics"
 local runtime = require "core.runtime"
+local script = require "core.script"
 local world = require "world"
 
 local function records(w, id)
@@ -32,6 +34,23 @@ local function line()
   for _, who in ipairs { "ann", "bob" } do w:received(who) end
   return w, id
 end
+
+t.test("what scripts use is counted by pattern and reaction, and what exceeds its limits", function()
+  local w = world.new()
+  w:pattern [[p.pattern "Greedy" { limits = { cpu = "20ms" },
+    p.reaction "a" { p.where { type = "go" } {} },
+    p.reaction "b" { p.where { type = "spin" } { on_true = function() while true do end end } } }]]
+  local id = w:outcome { type = "go" }.threds[1]
+  t.eq(w:outcome { type = "spin", thredId = id }.outcome, "error")
+  local e = json.decode(w:dead()[1].error)
+  t.eq({ e.kind, e.pattern, e.reaction }, { "cpu", "greedy", "b" })
+  t.ok(e.message:find("the limit is 20.0 ms", 1, true))
+  local b = script.accounts("greedy")[2]
+  t.eq({ b.reaction, b.calls, b.exceeded }, { "b", 1, { cpu = 1 } })
+  t.ok(b.cpu >= 20)
+  t.ok(metrics.text():find('script_budget_exceeded_total{pattern="greedy",reaction="b",kind="cpu"} 1', 1, true))
+  w:close()
+end)
 
 t.test("an event from a service with content.error is recorded and reported to the thred's participants", function()
   local w, id = line()

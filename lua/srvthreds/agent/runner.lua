@@ -8,6 +8,7 @@ local runtime = require "core.runtime"
 local script = require "core.script"
 local logs = require "core.log"
 local accept = require "srvthreds.session.accept"
+local budget = require "srvthreds.engine.budget"
 local codes = require "srvthreds.engine.codes"
 local durations = require "srvthreds.durations"
 local events = require "srvthreds.engine.event"
@@ -39,7 +40,7 @@ local function environment(node)
   }
 end
 
----Compiles an agent's file. Returns its declaration, or nil and what is wrong.
+---Compiles an agent's file. Returns its declaration and its limits, or nil and what is wrong.
 function runner.load(node, source, file)
   local fn, e = script.load(source, "@" .. file, environment(node))
   if not fn then return nil, e end
@@ -48,7 +49,11 @@ function runner.load(node, source, file)
   if type(spec) ~= "table" or not spec.type then
     return nil, file .. ": an agent's file returns agent.agent \"TYPE\" { … }"
   end
-  return spec
+  local own = spec.limits or LIMITS
+  local known, meter = pcall(script.meter, { pattern = "agent " .. node.id, file = file, cpu = own.cpu or LIMITS.cpu,
+    wall = own.wall or LIMITS.wall, memory = own.memory or LIMITS.memory })
+  if not known then return nil, ("%s: %s"):format(file, tostring(meter)) end
+  return spec, meter
 end
 
 local function context()
@@ -62,9 +67,10 @@ end
 -- A script function; an error becomes an error table with the agent's name.
 local function call(node, fn, ...)
   local c = context()
-  local ok, v = script.call(c, node.spec.limits or LIMITS, fn, ...)
+  local ok, v = script.call(c, node.meter, fn, ...)
   write_log(node, c.log)
   if ok then return v end
+  budget.failed("agent " .. node.id, nil, v.kind)
   error(codes.error(type(v.value) == "table" and v.value.code or codes.task, type(v.value) == "table" and v.value.message or v.message,
     { file = v.file, line = v.line }), 0)
 end
@@ -158,8 +164,8 @@ local function start_timer(node)
   node.timer:start(due)
 end
 
-local function use(node, spec)
-  node.spec = spec
+local function use(node, spec, meter)
+  node.spec, node.meter = spec, meter
   if node.timer then node.timer:stop() end
   node.runner.directory:register { id = node.id, type = spec.type, address = spec.address }
   start_timer(node)
@@ -171,10 +177,10 @@ function runner:start(options)
   local node = { runner = self, id = options.id, config = options.config or {}, file = options.file,
     log = logs.logger { module = "agent", instance = options.id } }
   node.face = { send = function(_, fields) return send(node, fields) end, config = node.config, id = node.id }
-  local spec, e = runner.load(node, options.source, options.file)
-  if not spec then error(codes.error(codes.server, ("agent %s can't start: %s"):format(options.id, e)), 0) end
+  local spec, meter = runner.load(node, options.source, options.file)
+  if not spec then error(codes.error(codes.server, ("agent %s can't start: %s"):format(options.id, meter)), 0) end
   self.agents[options.id] = node
-  use(node, spec)
+  use(node, spec, meter)
   self.queue:consume(node.id, function(delivery) handle(node, delivery) end)
 end
 
@@ -184,9 +190,9 @@ function runner:reload(file, source)
   local found = false
   for _, node in pairs(self.agents) do
     if node.file == file then
-      local spec, e = runner.load(node, source, file)
-      if not spec then return nil, e end
-      use(node, spec)
+      local spec, meter = runner.load(node, source, file)
+      if not spec then return nil, meter end
+      use(node, spec, meter)
       found = true
     end
   end

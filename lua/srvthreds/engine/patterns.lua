@@ -2,6 +2,7 @@
 -- The registry of patterns: the active version of each, the older ones that live threds still run, and the index by which
 -- an unbound event finds who can want it. The store says which version is active; files are another module's concern.
 
+local budget = require "srvthreds.engine.budget"
 local codes = require "srvthreds.engine.codes"
 local index = require "srvthreds.pattern.index"
 local logs = require "core.log"
@@ -19,6 +20,18 @@ function patterns.new(store)
   }, patterns)
 end
 
+-- Its limits, for each of its reactions, counted under their names.
+local function meter(pattern)
+  local limits = pattern.limits
+  local function named(reaction)
+    return script.meter { pattern = pattern.id, reaction = reaction and reaction.name, file = pattern.file,
+      line = reaction and reaction.line, cpu = limits.cpu, wall = limits.wall, memory = limits.memory }
+  end
+  pattern.meters = {}
+  for _, reaction in ipairs(pattern.reactions) do pattern.meters[reaction.name] = named(reaction) end
+  pattern.meter = named()
+end
+
 -- `files` are the version's, as the store keeps them.
 local function compile(self, row)
   local files = row.files or self.store:pattern(row.hash).files
@@ -28,6 +41,7 @@ local function compile(self, row)
       version.text(v.problems)), { pattern = row.id, version = row.hash }), 0)
   end
   v.pattern.version, v.pattern.files = row.hash, files
+  meter(v.pattern)
   self.versions[row.hash] = v.pattern
   return v.pattern
 end
@@ -59,6 +73,7 @@ end
 ---@param enabled boolean? false: it stays known, but starts nothing
 function patterns:use(pattern, enabled)
   self:drop(pattern.id)
+  if not pattern.meters then meter(pattern) end
   self.versions[pattern.version] = pattern
   self.actives[pattern.id] = pattern
   self.names[pattern.name] = pattern
@@ -123,9 +138,12 @@ function patterns:upgrade(step)
   step.due = reaction.expiry and state.reacted + reaction.expiry.after or nil
   if to.on_upgrade then
     step.writable = true
-    local ok, e = script.call(step, to.limits, to.on_upgrade, threds.face, from)
+    local ok, e = script.call(step, to.meter, to.on_upgrade, threds.face, from)
     step.writable = false
-    if not ok then step:fail("on_upgrade", e.message, { file = e.file, line = e.line }) end
+    if not ok then
+      budget.failed(to.id, nil, e.kind)
+      step:fail("on_upgrade", e.message, { file = e.file, line = e.line, kind = e.kind })
+    end
   end
 end
 

@@ -8,6 +8,7 @@
 local json = require "core.json"
 local script = require "core.script"
 local addresses = require "srvthreds.engine.addresses"
+local budget = require "srvthreds.engine.budget"
 local codes = require "srvthreds.engine.codes"
 local condition = require "srvthreds.engine.condition"
 local events = require "srvthreds.engine.event"
@@ -57,8 +58,11 @@ end
 
 ---Calls a script function with (event, thred, ...).
 function step:call(doing, fn, ...)
-  local ok, v = script.call(self, self.pattern.limits, fn, self.event, threds.face, ...)
+  local meters = self.pattern.meters -- a pattern under test has none
+  local limits = meters and meters[self.state.reaction] or self.pattern.limits
+  local ok, v = script.call(self, limits, fn, self.event, threds.face, ...)
   if ok then return v end
+  budget.failed(self.pattern.id, self.state.reaction, v.kind)
   local code = v.code or (type(v.value) == "table" and v.value.code) or nil
   local message = type(v.value) == "table" and v.value.message or v.message
   if type(v.value) == "table" and not v.value.deliberate and v.file and not message:find(v.file, 1, true) then
