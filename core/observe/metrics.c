@@ -38,10 +38,10 @@ const struct metric_class *metric_class(enum metric metric)
 	 labels,                                                                                                       \
 	 help,                                                                                                         \
 	 cap,                                                                                                          \
-	 sizeof labels == 1                                                ? 0                                         \
-	 : __builtin_strchr(labels, ',') == (void *)0                      ? 1                                         \
-	 : __builtin_strchr(labels, ',') == __builtin_strrchr(labels, ',') ? 2                                         \
-									   : 3},
+	 sizeof labels == 1                                                      ? 0                                   \
+	 : __builtin_strchr(labels, ',') == (void *)0                            ? 1                                   \
+	 : __builtin_strchr(__builtin_strchr(labels, ',') + 1, ',') == (void *)0 ? 2                                   \
+										 : 3},
 	static const struct metric_class classes[] = {METRICS(X)};
 #undef X
 	return &classes[metric];
