@@ -6,7 +6,8 @@
 
 #include "json/lua_part.h"
 
-enum { COPY_MAX = 1 << 20 }; /* values: a table that holds itself many times over must not fill the memory */
+/* Values: a table that holds itself many times over must neither fill the memory nor be searched for ever. */
+enum { COPY_MAX = 1 << 20, SEARCH_MAX = 1 << 18, TICK = 256 };
 
 bool json_lua_is_doc(lua_State *L, int index)
 {
@@ -197,11 +198,22 @@ static int l_equal(lua_State *L)
 	return 1;
 }
 
+/* Charges `n` values to a copy. */
+static void charge(lua_State *L, const struct json_state *st, int *left, uint32_t n)
+{
+	if (n > (uint32_t)*left)
+		lua_error_raisef(L, ERROR_ARGUMENT, "json.copy: more than %d values", COPY_MAX);
+	*left -= (int)n;
+	if (st->tick && (n > 1 || *left % TICK == 0))
+		st->tick(L);
+}
+
 /* A mutable copy of the value on top, in its place. */
 static void copy(lua_State *L, struct json_state *st, int depth, int *left)
 {
 	const struct json_doc *doc = json_to_doc(L, st, -1);
 	if (doc) {
+		charge(L, st, left, doc->tree->nodes[doc->node].next - doc->node);
 		json_push_plain(L, st, doc->tree, doc->node);
 		lua_remove(L, -2);
 		return;
@@ -224,8 +236,7 @@ static void copy(lua_State *L, struct json_state *st, int depth, int *left)
 		lua_settop(L, to);
 	}
 	for (lua_pushnil(L); lua_next(L, from); lua_settop(L, to + 1)) {
-		if (--*left < 0)
-			lua_error_raisef(L, ERROR_ARGUMENT, "json.copy: more than %d values", COPY_MAX);
+		charge(L, st, left, 1);
 		lua_pushvalue(L, -2);
 		lua_insert(L, -2);
 		copy(L, st, depth + 1, left);
@@ -256,7 +267,7 @@ struct named {
 	struct json_state *st;
 	struct json_scratch *scratch;
 	size_t used;
-	int name;
+	int name, left; /* tables that may still be looked into */
 	const char *text;
 	size_t len;
 	struct error *e;
@@ -317,6 +328,8 @@ static int named_in_table(lua_State *L, struct named *search, int index, int dep
 		return error_set(search->e, ERROR_ARGUMENT,
 				 "json.value_named: deeper than %d levels, or a table that contains itself",
 				 JSON_DEPTH);
+	if (--search->left < 0)
+		return error_set(search->e, ERROR_ARGUMENT, "json.value_named: more than %d tables", SEARCH_MAX);
 	if (!lua_checkstack(L, 12))
 		return error_set(search->e, ERROR_SERVER, "json.value_named: no memory");
 	if (table_kind(L, search->st, index) == JSON_LUA_ARRAY)
@@ -357,7 +370,7 @@ static int l_value_named(lua_State *L)
 	if (lua_type(L, 2) != LUA_TSTRING)
 		return lua_error_raisef(L, ERROR_ARGUMENT, "json.value_named: the name must be a string, got %s",
 					luaL_typename(L, 2));
-	struct named search = {.st = json_upvalue(L), .name = 2, .e = &e};
+	struct named search = {.st = json_upvalue(L), .name = 2, .left = SEARCH_MAX, .e = &e};
 	search.text = lua_tolstring(L, 2, &search.len);
 	search.scratch = json_take(L, search.st);
 	int found = named(L, &search, 1, 0);

@@ -23,6 +23,7 @@ struct encoder {
 	struct json_scratch *scratch;
 	struct buf *out;
 	size_t start, used; /* length of `out` before, items in use */
+	size_t max;         /* bytes */
 	struct error *e;
 };
 
@@ -48,6 +49,16 @@ static int fail(struct encoder *enc, const struct frame *frame, const char *what
 	return error_set(enc->e, ERROR_ARGUMENT, "%s %s", path.text, what);
 }
 
+static int too_large(struct encoder *enc, const struct frame *frame)
+{
+	char what[80];
+	if (enc->max >= 1 << 20)
+		snprintf(what, sizeof what, "makes the JSON larger than %zu MiB", enc->max >> 20);
+	else
+		snprintf(what, sizeof what, "makes the JSON larger than %zu bytes", enc->max);
+	return fail(enc, frame, what);
+}
+
 static int no_memory(struct encoder *enc)
 {
 	return error_set(enc->e, ERROR_SERVER, "no memory to encode JSON of %zu bytes", enc->out->len - enc->start);
@@ -55,8 +66,8 @@ static int no_memory(struct encoder *enc)
 
 static int encode_text(struct encoder *enc, const struct frame *frame, const char *text, size_t len)
 {
-	if (len + (enc->out->len - enc->start) > JSON_ENCODE_MAX)
-		return fail(enc, frame, "makes the JSON larger than 64 MiB");
+	if (len + (enc->out->len - enc->start) > enc->max)
+		return too_large(enc, frame);
 	int rc = json_write_string(enc->out, text, len);
 	return rc == 0 ? 0 : rc == -2 ? fail(enc, frame, "is a string that is not UTF-8") : no_memory(enc);
 }
@@ -315,8 +326,8 @@ static int encode_table(struct encoder *enc, int index, const struct frame *up, 
 			return fail(enc, up, "contains itself");
 	if (depth >= JSON_DEPTH)
 		return fail(enc, up, "is deeper than 100 levels");
-	if (enc->out->len - enc->start > JSON_ENCODE_MAX)
-		return fail(enc, up, "makes the JSON larger than 64 MiB");
+	if (enc->out->len - enc->start > enc->max)
+		return too_large(enc, up);
 	if (!lua_checkstack(enc->L, 8))
 		return no_memory(enc);
 	bool array = lua_rawlen(enc->L, index) > 0;
@@ -348,8 +359,8 @@ static int encode_userdata(struct encoder *enc, int index, const struct frame *f
 		if (depth + doc->tree->depth > JSON_DEPTH && depth + depth_of(doc->tree, doc->node) > JSON_DEPTH)
 			return fail(enc, frame, "is deeper than 100 levels");
 		const struct json_node *n = &doc->tree->nodes[doc->node];
-		if (enc->out->len - enc->start + (n->end - n->start) > JSON_ENCODE_MAX)
-			return fail(enc, frame, "makes the JSON larger than 64 MiB");
+		if (enc->out->len - enc->start + (n->end - n->start) > enc->max)
+			return too_large(enc, frame);
 		return json_write(doc->tree, doc->node, enc->out) ? no_memory(enc) : 0;
 	}
 	if (!json_to_view(enc->L, enc->st, index))
@@ -393,10 +404,10 @@ static int encode(struct encoder *enc, int index, const struct frame *frame, siz
 	return fail(enc, frame, what);
 }
 
-int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index,
+int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index, size_t max,
 		     struct buf *out, struct error *e)
 {
-	struct encoder enc = {.L = L, .st = st, .scratch = scratch, .out = out, .start = out->len, .e = e};
+	struct encoder enc = {.L = L, .st = st, .scratch = scratch, .out = out, .start = out->len, .max = max, .e = e};
 	int top = lua_gettop(L);
 	if (!lua_checkstack(L, 8))
 		return no_memory(&enc);

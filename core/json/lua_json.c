@@ -278,10 +278,12 @@ static int l_encode(lua_State *L)
 {
 	struct json_state *st = json_upvalue(L);
 	luaL_checkany(L, 1);
+	lua_Integer max = luaL_optinteger(L, 2, JSON_ENCODE_MAX);
+	luaL_argcheck(L, max > 0 && max <= JSON_ENCODE_MAX, 2, "the most bytes, up to 64 MiB");
 	struct error e;
 	struct json_scratch *scratch = json_take(L, st);
 	buf_clear(&scratch->out);
-	if (json_encode_with(L, st, scratch, 1, &scratch->out, &e)) {
+	if (json_encode_with(L, st, scratch, 1, (size_t)max, &scratch->out, &e)) {
 		json_give(st, scratch);
 		return lua_error_raise(L, &e);
 	}
@@ -294,7 +296,7 @@ int json_lua_encode(lua_State *L, int index, struct buf *out, struct error *e)
 {
 	struct json_scratch scratch = {0};
 	size_t before = out->len;
-	int rc = json_encode_with(L, json_state(L), &scratch, index, out, e);
+	int rc = json_encode_with(L, json_state(L), &scratch, index, JSON_ENCODE_MAX, out, e);
 	free(scratch.items);
 	if (rc)
 		out->len = before;
@@ -373,6 +375,11 @@ struct json_state *json_state(lua_State *L)
 	struct json_state *st = push_state(L);
 	lua_pop(L, 1);
 	return st;
+}
+
+void json_lua_on_work(lua_State *L, void (*tick)(lua_State *L))
+{
+	json_state(L)->tick = tick;
 }
 
 int luaopen_core_json(lua_State *L)

@@ -15,6 +15,9 @@
 
 int luaopen_core_json(lua_State *L);
 
+/* `tick` is called now and then while a value is copied; it may raise. */
+void json_lua_on_work(lua_State *L, void (*tick)(lua_State *L));
+
 enum json_lua_kind {
 	JSON_LUA_NONE, /* nil, a function, a thread, a foreign userdata */
 	JSON_LUA_NULL,

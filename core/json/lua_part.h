@@ -40,6 +40,7 @@ enum { KEYS = 512, KEY_SIZE = 31, JSON_ENCODE_MAX = 64 << 20 };
 struct json_state {
 	int doc_meta, view_meta, array_meta, class_meta, scratch_meta, key_table, scratch_ref; /* registry references */
 	const void *doc_pointer, *view_pointer, *array_pointer, *class_pointer;
+	void (*tick)(lua_State *L); /* or NULL; may raise */
 	struct json_scratch *scratch;
 	bool busy; /* also after an error: then the next user makes a new one */
 	struct {
@@ -104,7 +105,8 @@ struct json_path {
 void json_path_begin(struct json_path *path);
 void json_path_key(struct json_path *path, const char *key, size_t len);
 void json_path_index(struct json_path *path, lua_Integer i);
-int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index,
+/* Fails beyond `max` bytes. */
+int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index, size_t max,
 		     struct buf *out, struct error *e);
 int json_items(lua_State *L, struct json_scratch *scratch, size_t base, int index, bool containers_only);
 

@@ -160,4 +160,6 @@ void script_environment_open(lua_State *L)
 		lua_setfield(L, -2, libraries[i].name);
 	}
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &TEMPLATE);
+	lua_newtable(L);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &script_sources);
 }

@@ -14,12 +14,23 @@ static const char *source_name(const lua_Debug *ar)
 	return ar->source[0] == '@' || ar->source[0] == '=' ? ar->source + 1 : ar->short_src;
 }
 
+/* Trusted functions stand between the script and what it called: the mistake isn't theirs. */
+static bool is_script(lua_State *L, const lua_Debug *ar)
+{
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources);
+	bool known = lua_getfield(L, -1, ar->source) != LUA_TNIL;
+	lua_pop(L, 2);
+	return known;
+}
+
 void script_where(lua_State *L, char *file, size_t size, int *line)
 {
 	lua_Debug ar;
+	if (!lua_checkstack(L, 4))
+		return;
 	for (int level = 0; lua_getstack(L, level, &ar); level++) {
 		lua_getinfo(L, "Sl", &ar);
-		if (ar.currentline > 0) {
+		if (ar.currentline > 0 && is_script(L, &ar)) {
 			snprintf(file, size, "%s", source_name(&ar));
 			*line = ar.currentline;
 			return;

@@ -8,6 +8,7 @@
 #include "script/script.h"
 
 static const char POOL; /* registry key: the calls that are free */
+const char script_sources;
 
 static int l_load(lua_State *L)
 {
@@ -23,6 +24,10 @@ static int l_load(lua_State *L)
 	}
 	lua_pushvalue(L, 3);
 	lua_setupvalue(L, -2, 1);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources);
+	lua_pushboolean(L, 1);
+	lua_setfield(L, -2, name);
+	lua_pop(L, 1);
 	return 1;
 }
 

@@ -153,9 +153,14 @@ static int next_of_sequence(lua_State *L)
 	return 1;
 }
 
-/* Upvalues: the sorted keys, how many were passed. */
+/* Upvalues: the sorted keys, how many were passed, and for a read-only table what is behind it: who traverses it isn't
+ * given that. */
 static int next_of_keys(lua_State *L)
 {
+	if (!lua_isnone(L, lua_upvalueindex(3))) {
+		lua_settop(L, 0);
+		lua_pushvalue(L, lua_upvalueindex(3));
+	}
 	lua_Integer i = lua_tointeger(L, lua_upvalueindex(2));
 	for (;;) {
 		if (lua_rawgeti(L, lua_upvalueindex(1), ++i) == LUA_TNIL)
@@ -180,8 +185,15 @@ static int pairs_of_table(lua_State *L)
 {
 	bool sequence;
 	lua_settop(L, 1);
-	if (script_frozen_target(L, 1))
-		lua_replace(L, 1);
+	if (script_frozen_target(L, 1)) {
+		push_sorted_keys(L, 2, count_keys(L, 2, &sequence));
+		lua_pushinteger(L, 0);
+		lua_pushvalue(L, 2);
+		lua_pushcclosure(L, next_of_keys, 3);
+		lua_pushvalue(L, 1);
+		lua_pushnil(L);
+		return 3;
+	}
 	size_t n = count_keys(L, 1, &sequence);
 	if (sequence) {
 		lua_pushinteger(L, (lua_Integer)n);

@@ -195,7 +195,9 @@ static inline bool script_killed(const struct script *s)
 
 /* failure.c: pushes on L the error table for a script that ended by an error or was killed. */
 void script_failure(lua_State *L, struct call *call, int status);
-/* The first Lua function on the stack of `L`. */
+/* Registry key: the set of chunk names that script.load was given. */
+extern const char script_sources;
+/* The innermost function of a script on the stack of `L`. */
 void script_where(lua_State *L, char *file, size_t size, int *line);
 /* For script.load: the error on top of the stack becomes an error table. */
 void script_syntax_failure(lua_State *L, const char *chunkname);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "json/lua_json.h"
 #include "runtime/task.h"
 #include "script/private.h"
 #include "script/script.h"
@@ -15,6 +16,11 @@ static int panic(lua_State *L)
 	const char *message = lua_tostring(L, -1);
 	fprintf(stderr, "srvthreds: error outside any protected call: %s\n", message ? message : "not a text");
 	return 0; /* Lua aborts */
+}
+
+static void tick(lua_State *L)
+{
+	script_tick(L, script_of(L));
 }
 
 static int open_all(lua_State *L)
@@ -27,6 +33,7 @@ static int open_all(lua_State *L)
 	if (s->rt)
 		task_open(s->rt, L);
 	script_environment_open(L);
+	json_lua_on_work(L, tick);
 	return 0;
 }
 

@@ -23,7 +23,11 @@ static int s_rep(lua_State *L)
 	luaL_checklstring(L, 1, &len);
 	lua_Integer n = luaL_checkinteger(L, 2);
 	luaL_optlstring(L, 3, "", &sep_len);
-	if (n > 0 && len + sep_len > 0) {
+	if (len + sep_len == 0) { /* the stock function would copy nothing n times */
+		lua_pushliteral(L, "");
+		return 1;
+	}
+	if (n > 0) {
 		double total = (double)(len + sep_len) * (double)n;
 		script_check_text(L, script_of(L), "string.rep", total < 1e18 ? (size_t)total : (size_t)1e18);
 	}

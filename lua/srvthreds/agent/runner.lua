@@ -10,6 +10,7 @@ local logs = require "core.log"
 local accept = require "srvthreds.session.accept"
 local budget = require "srvthreds.engine.budget"
 local codes = require "srvthreds.engine.codes"
+local declaration = require "srvthreds.agent.declaration"
 local durations = require "srvthreds.durations"
 local events = require "srvthreds.engine.event"
 local ids = require "srvthreds.engine.ids"
@@ -33,9 +34,10 @@ local function environment(node)
   return script.environment {
     sleep = function(duration) runtime.sleep(durations.ms(duration)) end,
     now = runtime.now,
-    config = node.config,
+    config = json.view(node.config, "config"),
     require = function(name)
-      return loaded[name] or error(("there is no module %q for agents: srvthreds.agent is"):format(tostring(name)), 2)
+      if type(name) ~= "string" then error(("require takes a module's name, not a %s"):format(type(name)), 2) end
+      return loaded[name] or error(("there is no module %q for agents: srvthreds.agent is"):format(name), 2)
     end,
   }
 end
@@ -46,14 +48,13 @@ function runner.load(node, source, file)
   if not fn then return nil, e end
   local ok, spec = script.call({ now = runtime.now(), seed = 1, log = {} }, LIMITS, fn)
   if not ok then return nil, spec.message end
-  if type(spec) ~= "table" or not spec.type then
-    return nil, file .. ": an agent's file returns agent.agent \"TYPE\" { … }"
-  end
-  local own = spec.limits or LIMITS
+  local read, wrong = declaration.read(spec)
+  if not read then return nil, ("%s: %s"):format(file, wrong) end
+  local own = read.limits or LIMITS
   local known, meter = pcall(script.meter, { pattern = "agent " .. node.id, file = file, cpu = own.cpu or LIMITS.cpu,
     wall = own.wall or LIMITS.wall, memory = own.memory or LIMITS.memory })
   if not known then return nil, ("%s: %s"):format(file, tostring(meter)) end
-  return spec, meter
+  return read, meter
 end
 
 local function context()
@@ -71,19 +72,25 @@ local function call(node, fn, ...)
   write_log(node, c.log)
   if ok then return v end
   budget.failed("agent " .. node.id, nil, v.kind)
-  error(codes.error(type(v.value) == "table" and v.value.code or codes.task, type(v.value) == "table" and v.value.message or v.message,
-    { file = v.file, line = v.line }), 0)
+  local code, message = codes.raised(v.value)
+  error(codes.error(code or codes.task, message or v.message, { file = v.file, line = v.line }), 0)
+end
+
+-- What a task gives is copied as a part of the script, under its limits.
+local function plainly(fn, ...)
+  local v = fn(...)
+  return type(v) ~= "nil" and json.copy(v) or v
 end
 
 local function run_tasks(node, event, tasks)
   local results = {}
   for i, task in ipairs(tasks) do
-    local fn = (node.spec.tasks or {})[task.name or ""]
+    local fn = node.spec.tasks[task.name or ""]
     if not fn then
       error(codes.error(codes.task, ("task %d: agent %s has no task %q"):format(i, node.id, tostring(task.name))), 0)
     end
-    local v = call(node, fn, task, event)
-    results[i] = v == nil and json.null or json.copy(v)
+    local v = call(node, plainly, fn, task, event)
+    results[i] = v == nil and json.null or v
   end
   if #results == 1 then return results[1] end
   return { result = json.array(results) }
@@ -111,8 +118,8 @@ local function handle(node, delivery)
     if tasks then
       content = { values = run_tasks(node, event, tasks) }
     elseif node.spec.on_event then
-      local v = call(node, node.spec.on_event, event)
-      content = v ~= nil and { values = json.copy(v) } or nil
+      local v = call(node, plainly, node.spec.on_event, event)
+      content = v ~= nil and { values = v } or nil
     end
   end)
   if not ok then
@@ -136,8 +143,7 @@ local function handle(node, delivery)
 end
 
 -- What an agent sends by itself, not in answer to a message.
-local function send(node, fields)
-  local event = json.copy(fields)
+local function send(node, event)
   if event.values ~= nil then
     event.data = event.data or {}
     event.data.content = event.data.content or {}
@@ -148,11 +154,20 @@ local function send(node, fields)
   return doc.id
 end
 
+-- What `every` calls its function with. The fields are copied under the script's limits; the rest is no part of it.
+local function face_of(node)
+  local trusted = script.trusted(function(event) return send(node, event) end)
+  return script.freeze({
+    send = function(_, fields) return trusted(json.copy(fields)) end,
+    config = json.view(node.config, "config"), id = node.id,
+  }, "the agent")
+end
+
 local function start_timer(node)
   local every = node.spec.every
   if not every then return end
-  local interval = durations.ms(every[1])
-  local due = runtime.now() + durations.ms(every.first or every[1])
+  local interval = every[1]
+  local due = runtime.now() + (every.first or interval)
   local function fire()
     if node.stopped then return end
     local ok, e = pcall(call, node, node.spec.every[2], node.face)
@@ -176,7 +191,7 @@ end
 function runner:start(options)
   local node = { runner = self, id = options.id, config = options.config or {}, file = options.file,
     log = logs.logger { module = "agent", instance = options.id } }
-  node.face = { send = function(_, fields) return send(node, fields) end, config = node.config, id = node.id }
+  node.face = face_of(node)
   local spec, meter = runner.load(node, options.source, options.file)
   if not spec then error(codes.error(codes.server, ("agent %s can't start: %s"):format(options.id, meter)), 0) end
   self.agents[options.id] = node

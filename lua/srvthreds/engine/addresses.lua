@@ -7,10 +7,13 @@ local addresses = {}
 
 local NONE = {} -- never written
 
+local MOST = 10000
+
 local function flatten(to, out, fail)
   if to == nil then return out end
   if type(to) == "string" then
     out[#out + 1] = to
+    if #out > MOST then fail(("more than %d addressees; a group is one"):format(MOST)) end
   elseif json.kind(to) == "array" or type(to) == "table" and next(to) == nil then
     for _, item in ipairs(to) do flatten(item, out, fail) end
   else

@@ -6,7 +6,12 @@ local codes = {
   client = 4000, unauthorized = 4101, login = 4102, argument = 4200, missing = 4202,
 }
 
-local mt = { __name = "srvthreds.error", __tostring = function(e) return e.message end }
+-- Closed: scripts catch such errors, too.
+local mt = { __name = "srvthreds.error", __metatable = "srvthreds.error",
+  __tostring = function(e)
+    local message = rawget(e, "message")
+    return type(message) == "string" and message or "error without a message"
+  end }
 
 ---An error that keeps its code from where it is raised to where it is told.
 ---@param code integer
@@ -16,6 +21,16 @@ function codes.error(code, message, fields)
   local e = { code = code, message = message }
   for k, v in pairs(fields or {}) do e[k] = v end
   return setmetatable(e, mt)
+end
+
+---What a script raised, read without running its metamethods.
+---@param value any
+---@return integer|nil code, string|nil message, boolean deliberate raised by p.fail
+function codes.raised(value)
+  if type(value) ~= "table" then return nil, nil, false end
+  local code, message = rawget(value, "code"), rawget(value, "message")
+  return math.type(code) == "integer" and code or nil, type(message) == "string" and message or nil,
+    rawget(value, "deliberate") == true
 end
 
 ---Whatever was raised, as an error table.

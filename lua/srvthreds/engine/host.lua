@@ -25,7 +25,9 @@ function host.step(_) return step().number end
 
 ---Ends the step with an error event of this code.
 function host.fail(code, message)
-  error(codes.error(math.tointeger(code) or codes.server, tostring(message), { deliberate = true }), 0)
+  local kind = type(message)
+  local text = (kind == "string" or kind == "number") and tostring(message) or "no message: it is a " .. kind
+  error(codes.error(math.type(code) == "integer" and code or codes.server, text, { deliberate = true }), 0)
 end
 
 return host

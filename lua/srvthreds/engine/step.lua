@@ -17,6 +17,7 @@ local template = require "srvthreds.engine.template"
 local threds = require "srvthreds.engine.thred"
 
 local TRANSITION_LIMIT = 100 -- in one step; more is a loop of forwards
+local EVENT_MAX = 1 << 20 -- bytes of an event's data
 
 local step = {}
 step.__index = step
@@ -53,7 +54,26 @@ function step:fail(doing, message, fields)
   local e = codes.error(fields and fields.code or codes.server,
     ("pattern %q, reaction %q, %s: %s"):format(self.pattern.name, reaction, doing, message), fields)
   e.pattern, e.reaction, e.version, e.authors = self.pattern.id, reaction, self.pattern.version, true
+  if not e.file then
+    local index = self.pattern.by_name[reaction]
+    local declared = index and self.pattern.reactions[index] or {}
+    e.file, e.line = declared.file or self.pattern.file, declared.line
+  end
   error(e, 0)
+end
+
+-- Runs as a part of the script: under its limits, and its tables are copied without running their metamethods.
+local function plainly(event, thred, fn)
+  local v = fn(event, thred)
+  return type(v) == "table" and json.copy(v) or v
+end
+
+-- Where nothing of the script was on the stack: where its function begins.
+local function place(err, fn)
+  local info = not err.file and debug.getinfo(fn, "S")
+  if not info or info.what == "C" then return end
+  err.file, err.line = info.source:gsub("^@", ""), info.linedefined
+  err.message = ("%s:%d: %s"):format(err.file, err.line, err.message)
 end
 
 ---Calls a script function with (event, thred, ...).
@@ -63,12 +83,18 @@ function step:call(doing, fn, ...)
   local ok, v = script.call(self, limits, fn, self.event, threds.face, ...)
   if ok then return v end
   budget.failed(self.pattern.id, self.state.reaction, v.kind)
-  local code = v.code or (type(v.value) == "table" and v.value.code) or nil
-  local message = type(v.value) == "table" and v.value.message or v.message
-  if type(v.value) == "table" and not v.value.deliberate and v.file and not message:find(v.file, 1, true) then
+  place(v, fn == plainly and ... or fn)
+  local code, raised, deliberate = codes.raised(v.value)
+  local message = raised or v.message
+  if raised and not deliberate and v.file and not message:find(v.file, 1, true) then
     message = ("%s:%d: %s"):format(v.file, v.line or 0, message)
   end
   self:fail(doing, message, { code = code, file = v.file, line = v.line, kind = v.kind, trace = v.traceback })
+end
+
+---The same for a function whose result is walked: a table that it gives is a tree of plain tables.
+function step:call_plain(doing, fn)
+  return self:call(doing, plainly, fn)
 end
 
 function step:write_with(doing, fn, ...)
@@ -150,7 +176,7 @@ end
 -- The envelope is written as text, keys in byte order: only the data is the pattern's. Ids of threds and emitted events are
 -- hexadecimal; what comes from outside is quoted.
 function step:envelope(id, re, data)
-  local ok, encoded = pcall(json.encode, data)
+  local ok, encoded = pcall(json.encode, data, EVENT_MAX)
   if not ok then self:fail("transform", tostring(encoded)) end
   if re ~= nil and type(re) ~= "string" then
     self:fail("transform", ("re is the id of an event, a string, not a %s"):format(type(re)))
@@ -163,7 +189,7 @@ end
 
 function step:publish(publish, rendered)
   local to = publish.to
-  if type(to) == "function" then to = self:call("publish.to", to) end
+  if type(to) == "function" then to = self:call_plain("publish.to", to) end
   local resolved = addresses.resolve(to, self.state, self.engine.directory,
     function(message) self:fail("publish.to", message) end)
   local re, id = rendered.re, self:next_id()

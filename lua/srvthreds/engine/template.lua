@@ -62,8 +62,9 @@ function compile(v, path)
   if type(v) == "function" then
     local doing = path == "" and "transform" or "transform." .. path
     return function(step)
-      local value = step:call(doing, v)
-      if path ~= "" or type(value) ~= "table" then return value end
+      if path ~= "" then return step:call(doing, v) end
+      local value = step:call_plain(doing, v)
+      if type(value) ~= "table" then return value end
       local inner = compile(value, path)
       return inner and inner(step) or value
     end

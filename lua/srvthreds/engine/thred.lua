@@ -66,11 +66,10 @@ end
 
 ---The value that scripts get as `thred`: its keys are the locals of the step that runs. One for all threds: who keeps it
 ---sees the thred whose step runs then.
-thred.face = setmetatable({}, {
-  __index = read_local, __newindex = write_local,
-  __pairs = function() return pairs(json.view(running().state.locals)) end,
-  __metatable = false,
-})
+thred.face = script.freeze({}, "thred")
+local meta = debug.getmetatable(thred.face)
+meta.__index, meta.__newindex = read_local, write_local
+function meta.__pairs() return pairs(json.view(running().state.locals)) end
 
 ---The state of a stored thred: what stands in columns of its row is not in its bytes.
 ---@param row table as the store gives it
@@ -90,12 +89,14 @@ local function unless_empty(t)
   if next(t) ~= nil then return t end
 end
 
+local STATE_MAX = 4 << 20 -- bytes
+
 ---The bytes of a state. An error in a local names its path.
 function thred.encode(state)
   local ok, bytes = pcall(json.encode, {
     locals = state.locals, participants = unless_empty(state.participants), memory = unless_empty(state.memory),
     published = unless_empty(state.published), children = unless_empty(state.children), parent = state.parent,
-  })
+  }, STATE_MAX)
   if ok then return bytes end
   local e = codes.of(bytes)
   e.message = e.message:gsub("%$%.locals%.", "thred.")

@@ -257,7 +257,8 @@ end
 function build.finish(pattern)
   for _, reaction in ipairs(pattern.reactions) do
     reaction.shape = shape.of(reaction.condition)
-    reaction.file, reaction.unsure = nil, nil
+    reaction.unsure = nil
+    if reaction.file == pattern.file then reaction.file = nil end
     if reaction.expiry then reaction.expiry.transition.place = nil end
     finish_condition(reaction.condition)
   end

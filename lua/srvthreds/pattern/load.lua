@@ -115,8 +115,9 @@ local function require_in(state)
     end
     local value = state.options.require and state.options.require(name)
     if value == nil then
-      state.missing[#state.missing + 1] = tostring(name)
-      error(("module %q not found"):format(tostring(name)), 2)
+      local shown = (type(name) == "string" or type(name) == "number") and tostring(name) or "a " .. type(name)
+      state.missing[#state.missing + 1] = shown
+      error(("module %q not found"):format(shown), 2)
     end
     return value
   end

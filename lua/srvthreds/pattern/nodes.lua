@@ -10,8 +10,12 @@
 local json = require "core.json"
 local names = require "srvthreds.pattern.names"
 local plain = require "srvthreds.pattern.plain"
+local script = require "core.script"
 
 local nodes = {}
+
+-- A key as a message names it: no address is shown.
+local function word_of(key) return type(key) == "string" and key or "a " .. type(key) end
 
 -- A node is an empty table to the script; what it stands for is in the notes of its load.
 local function new_notes()
@@ -21,7 +25,7 @@ local function new_notes()
   function meta.__newindex(node, key)
     local note = notes[node]
     error(("p.%s { … } is finished when it is written: %s can't be set on it; put it into its table")
-      :format(note and note.word or "?", tostring(key)), 2)
+      :format(note and note.word or "?", word_of(key)), 2)
   end
 
   local function add(note)
@@ -154,19 +158,15 @@ function nodes.new(files, host)
   local function missing(_, name)
     local nearest = names.nearest(name, known)
     if not loading then
-      error(("p.%s doesn't exist%s"):format(tostring(name),
+      error(("p.%s doesn't exist%s"):format(word_of(name),
         nearest and ("; did you mean p." .. nearest .. "?") or ""), 2)
     end
-    local note = here { kind = "unknown", word = tostring(name), name = tostring(name), nearest = nearest }
+    local note = here { kind = "unknown", word = word_of(name), name = word_of(name), nearest = nearest }
     unknown[#unknown + 1] = note
     return add(note)
   end
 
-  local face = setmetatable({}, {
-    __index = setmetatable(api, { __index = missing }),
-    __newindex = function(_, key) error(("p is read-only: p.%s can't be set"):format(tostring(key)), 2) end,
-    __metatable = false,
-  })
+  local face = script.freeze(setmetatable(api, { __index = missing }), "p")
   -- A pattern's functions keep the face; they need no lines any more.
   local function finish()
     loading = false

@@ -103,7 +103,7 @@ function template.check(ctx, value, place)
     return values.wrong(ctx, value, place, "transform", "a template (a table) or a function(event, thred)")
   end
   local _, clean = values.fields(ctx, value, schema, place, { what = "a template", prefix = "transform." })
-  return clean and value or nil
+  return clean and json.copy(value) or nil -- what the script keeps of it may change
 end
 
 return template
