@@ -214,6 +214,9 @@ static int l_records(lua_State *L)
 
 static int l_event(lua_State *L)
 {
+	struct look row = {.kind = LOOK_ROW, .after = lua_tointeger(L, 2)};
+	if (lua_isinteger(L, 2))
+		return look(L, SHAPE_ROW, &row);
 	struct look x = {.kind = LOOK_EVENT, .id = id_arg(L, 2), .source = lua_span(L, 3)};
 	return look(L, SHAPE_ROW, &x);
 }

@@ -179,7 +179,7 @@ static int64_t record(struct commit *c)
 		return 0;
 	struct op_event row = {.source = -1,
 			       .thred = thred,
-			       .at = c->now,
+			       .at = c->delivery ? c->delivery->d.at : c->now,
 			       .outcome = x->outcome,
 			       .step = step,
 			       .prev = prev,

@@ -32,12 +32,13 @@ static const char *const queries[] = {
 		"with recursive tip(n) as (select last from (select last from thred where h=?10 and id=?1 union all "
 		"select last from archive where h=?10 and id=?1) limit 1),"
 		"c(n,prev) as (select e.n,e.prev from event e,tip where e.n=tip.n union all "
-		"select e.n,e.prev from event e join c on e.n=c.prev where c.prev>?7) "
+		"select e.n,e.prev from event e join c on e.n=c.prev) "
 		"select " EVENT_COLUMNS " from c join event e on e.n=c.n where e.n>?7 order by e.n limit ?8",
 	[LOOK_EVENT] = "select " EVENT_COLUMNS " from event e where e.n=coalesce("
 		       "(select n from event indexed by event_h where h=?10 and source>0 and ?2 is not null),"
 		       "(select n from event where ?2 is null and json_extract(body,'$.id')=?1 and source is not null "
 		       "limit 1))",
+	[LOOK_ROW] = "select " EVENT_COLUMNS " from event e where e.n=?7",
 	[LOOK_PARTICIPANT_THREDS] = "select " THRED_COLUMNS ",0 archived from member m join thred t on t.n=m.thred "
 				    "where m.who=(select n from participant where id=?1) union all "
 				    "select " THRED_COLUMNS ",1 archived from member m join archive t on t.n=m.thred "

@@ -161,6 +161,7 @@ enum look_kind {
 	LOOK_THRED,
 	LOOK_RECORDS,
 	LOOK_EVENT,
+	LOOK_ROW, /* the event row of number `after` */
 	LOOK_PARTICIPANT_THREDS,
 	LOOK_LAST_EVENT,
 	LOOK_DEAD,

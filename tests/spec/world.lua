@@ -7,6 +7,7 @@ local directory = require "srvthreds.directory"
 local engine = require "srvthreds.engine"
 local load = require "srvthreds.pattern.load"
 local patterns = require "srvthreds.engine.patterns"
+local replay = require "srvthreds.engine.replay"
 local report = require "srvthreds.pattern.report"
 local threds = require "srvthreds.engine.thred"
 local accept = require "srvthreds.session.accept"
@@ -62,16 +63,19 @@ function world:restart()
   task(function() self:open() end)
 end
 
+---Whatever a spec did, it can be run again.
 function world:close()
+  self:replay()
   task(function() self.store:close() end)
   runtime.advance(0)
 end
 
 ---Loads a pattern from its source; the version is its hash.
-function world:pattern(source)
+---@param shown string? its file, as errors name it
+function world:pattern(source, shown)
   return task(function()
     source = 'local p = require "srvthreds.pattern"\nreturn ' .. source
-    local pattern, problems = load.load(source, "test.lua", { host = require "srvthreds.engine.host" })
+    local pattern, problems = load.load(source, shown or "test.lua", { host = require "srvthreds.engine.host" })
     if not pattern then
       local text = {}
       for _, p in ipairs(problems) do text[#text + 1] = p.message end
@@ -146,6 +150,17 @@ end
 
 function world:dead()
   return task(function() return self.store:dead {}.items end)
+end
+
+---Runs every stored thred again from its records alone.
+function world:replay()
+  local sum = task(function() return replay.new(self.store, self.engine.key):all() end)
+  local text = {}
+  for _, list in ipairs { sum.differences, self.swept and {} or sum.incomplete } do
+    for _, r in ipairs(list) do text[#text + 1] = replay.text(r) end
+  end
+  if text[1] then error(table.concat(text, "\n"), 2) end
+  return sum
 end
 
 world.report = report

@@ -23,6 +23,8 @@ local function flatten(to, out, fail)
   return out
 end
 
+addresses.flatten = flatten
+
 local function add(list, seen, id)
   if seen[id] then return end
   seen[id] = true
@@ -65,6 +67,14 @@ function addresses.resolve(to, state, directory, fail)
   local seen = {}
   for _, address in ipairs(r.to) do add_address(r, seen, address, state, directory) end
   return r
+end
+
+---What a step asks: its engine's `resolve`. Running a recorded step again has one of its own, which answers from the record.
+---@param step table
+---@param fail function(message)
+---@param kind "publish"|"relay"|"failure" what is to be sent
+function addresses.of_step(step, to, fail, kind) -- luacheck: no unused args
+  return addresses.resolve(to, step.state, step.engine.directory, fail)
 end
 
 return addresses

@@ -2,7 +2,6 @@
 -- What every thred can do: relay a participant's broadcast, echo a participant's answer (model §5).
 
 local json = require "core.json"
-local addresses = require "srvthreds.engine.addresses"
 local codes = require "srvthreds.engine.codes"
 local events = require "srvthreds.engine.event"
 local threds = require "srvthreds.engine.thred"
@@ -11,7 +10,7 @@ local builtin = {}
 
 -- To the thred's people without the sender.
 local function others(step)
-  local to = addresses.resolve("$thred", step.state, step.engine.directory, error)
+  local to = step.engine.resolve(step, "$thred", error, "relay")
   local people = {}
   for _, id in ipairs(to.people) do
     if id ~= step.source then people[#people + 1] = id end

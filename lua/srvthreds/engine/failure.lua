@@ -2,7 +2,6 @@
 -- What went wrong: the step has left no trace, the event is kept with its error, the sender is told (model §4, Failure).
 
 local json = require "core.json"
-local addresses = require "srvthreds.engine.addresses"
 local codes = require "srvthreds.engine.codes"
 local events = require "srvthreds.engine.event"
 local ids = require "srvthreds.engine.ids"
@@ -78,7 +77,7 @@ function failure.of_service(self, step, delivery)
     code = math.type(e.code) == "integer" and e.code or codes.task, cause = type(e.cause) == "string" and e.cause or nil,
     message = type(e.message) == "string" and e.message or ("the service %s failed"):format(step.source),
   }
-  local to = addresses.resolve("$thred", step.state, self.directory, error)
+  local to = self.resolve(step, "$thred", error, "failure")
   if #to.people > 0 then
     step.events[#step.events + 1] = error_event(self, step.event, "thred:" .. step.id, step.id, step.now, err, to.people)
   end
@@ -86,17 +85,30 @@ function failure.of_service(self, step, delivery)
   return "error"
 end
 
+-- The records of what a step that failed had sent, were it committed; nil if nothing.
+local function sent(step)
+  local list = {}
+  for i, e in ipairs(step.events) do
+    list[i] = { id = e.id, type = json.decode(e.body).type, to = e.rec.to, people = e.rec.people, services = e.rec.services,
+      unknown = e.rec.unknown }
+  end
+  return list[1] and list or nil
+end
+
 ---An error without a sender (a timer): the thred's people are told; the due time is not tried again.
-function failure.timer(self, handle, step, delivery, state_bytes, raised)
+---@param tried table? the step that failed: what it had asked and sent tells how to come to the same failure again
+function failure.timer(self, handle, step, delivery, state_bytes, raised, tried)
   local err = codes.of(raised)
   report(self, delivery or {}, err, "timer:" .. step.id)
-  local to = addresses.resolve("$thred", step.state, self.directory, error)
+  local to = self.resolve(step, "$thred", error, "failure")
   local list = {}
   if #to.people > 0 then
     list[1] = error_event(self, nil, "timer:" .. step.id .. ":" .. step.number, step.id, step.now, err, to.people)
   end
   handle:commit({
-    delivery = delivery, outcome = "error", rec = { error = stored(err), log = { { outcome = "error" } } }, events = list,
+    delivery = delivery, outcome = "error", rec = { error = stored(err), log = { { outcome = "error" } },
+      input = delivery and { kind = "timer", at = step.now } or nil, reads = tried and tried.reads,
+      tried = tried and sent(tried) }, events = list,
     state = state_bytes, due = nil,
     dead = { target = "timer:" .. step.id, pattern = err.pattern, reaction = err.reaction, version = err.version, error = stored(err) },
   }, self:after(delivery, "error", list, { error = err }))

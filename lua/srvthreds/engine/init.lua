@@ -11,6 +11,7 @@ local runtime = require "core.runtime"
 local json = require "core.json"
 local logs = require "core.log"
 local metrics = require "core.metrics"
+local addresses = require "srvthreds.engine.addresses"
 local bound = require "srvthreds.engine.bound"
 local builtin = require "srvthreds.engine.builtin"
 local codes = require "srvthreds.engine.codes"
@@ -42,6 +43,7 @@ function engine.new(options)
     push = options.push or function() end, watch = options.watch, key = options.store:key(),
     log = logs.logger { module = "engine" }, waiters = {}, epoch = 0,
     routes = {}, changes = {}, sources = sources, builtin = builtin,
+    resolve = addresses.of_step,
   }, engine)
   self.offers = offers.new(self)
   self.handlers = {

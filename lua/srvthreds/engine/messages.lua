@@ -115,7 +115,7 @@ function messages.spawn(self, delivery, id)
     if m.locals then state.locals = json.copy(m.locals) end
     if m.participants then state.participants = json.copy(m.participants) end
     local s = new_step(self, handle, id, pattern, m.at, state)
-    s.joined = json.copy(state.participants)
+    s.joined, s.input = json.copy(state.participants), { kind = "spawn", by = m.parent }
     local outcome = "matched"
     if m.event then
       s:take(events.doc(json.encode(m.event)))
@@ -136,6 +136,7 @@ function messages.terminate(self, delivery, id)
   end
   guarded(self, delivery, handle, function()
     local s = bound.step(self, handle, row, delivery.message and delivery.message.at or delivery.at)
+    s.input = { kind = "terminate", at = s.now, by = delivery.message and delivery.message.by }
     s:write_log("matched", s.state.reaction, "$terminate")
     s:finish(delivery.message and delivery.message.by)
     self:commit(s, s:changes("matched", delivery), self:after(nil, nil, s.events))
@@ -170,6 +171,7 @@ function messages.transition(self, delivery, id)
     local m = delivery.message
     local s = bound.step(self, handle, row, m.at)
     local from = s.state.reaction
+    s.input = { kind = "transition", at = m.at, to = m.to }
     local _, to = s:transition { name = m.to, input = "default" }
     s:write_log("matched", from, to)
     self:commit(s, s:changes("matched", delivery), self:after(nil, nil, s.events))

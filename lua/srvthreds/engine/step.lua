@@ -7,7 +7,6 @@
 
 local json = require "core.json"
 local script = require "core.script"
-local addresses = require "srvthreds.engine.addresses"
 local budget = require "srvthreds.engine.budget"
 local codes = require "srvthreds.engine.codes"
 local condition = require "srvthreds.engine.condition"
@@ -190,8 +189,7 @@ end
 function step:publish(publish, rendered)
   local to = publish.to
   if type(to) == "function" then to = self:call_plain("publish.to", to) end
-  local resolved = addresses.resolve(to, self.state, self.engine.directory,
-    function(message) self:fail("publish.to", message) end)
+  local resolved = self.engine.resolve(self, to, function(message) self:fail("publish.to", message) end, "publish")
   local re, id = rendered.re, self:next_id()
   rendered.re = nil
   local body = self:envelope(id, re, rendered)
@@ -384,8 +382,8 @@ end
 
 local function record_of_step(self)
   local first = self.trail[1]
-  if #self.trail ~= 1 or self.reads or not first.from or self.upgraded then
-    return { log = json.array(self.trail), reads = self.reads, upgraded = self.upgraded and
+  if #self.trail ~= 1 or self.reads or not first.from or self.upgraded or self.input then
+    return { log = json.array(self.trail), reads = self.reads, input = self.input, upgraded = self.upgraded and
       { from = self.upgraded, to = self.state.version } or nil }
   end
   local known = at(at(at(records, self.pattern), first.outcome), first.from)
@@ -399,6 +397,7 @@ end
 
 ---The changeset of this step. Valid until the next one is asked for: the store reads it at once.
 function step:changes(outcome, delivery)
+  if delivery and delivery.tries then self.input = self.input or { kind = "retry", at = delivery.at } end
   local s, c = self.state, self.engine.changes
   local ok, bytes = pcall(threds.encode, s)
   if not ok then

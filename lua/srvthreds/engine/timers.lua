@@ -10,11 +10,14 @@ local timers = {}
 
 -- On the active version of its pattern the reaction expires later, or never: it waits on, and moves over at its next step.
 local function wait_on(self, handle, row, due)
-  handle:commit({ state = row.state, due = due, step = false }, self:after(nil, nil))
+  handle:commit({ state = row.state, due = due, step = false, rec = { input = { kind = "wait", due = due } } },
+    self:after(nil, nil))
 end
 
-local function expire(self, handle, row, delivery)
+local function expire(self, handle, row, delivery, tried)
   local s = bound.step(self, handle, row, row.due or delivery.at)
+  tried.step = s
+  if delivery then s.input = { kind = "timer", at = s.now } end
   if row.due and (not s.due or s.due > row.due) then return nil, s.due end
   s:expire()
   return s, s:changes("expired", delivery)
@@ -25,10 +28,12 @@ local function run(self, handle, row, delivery)
     local over = { delivery = delivery, state = row.state, status = "terminated", ended = true, step = false }
     return handle:commit(over, self:after(nil, nil))
   end
-  local ok, s, rest = xpcall(expire, codes.traced, self, handle, row, delivery)
+  local tried = {}
+  local ok, s, rest = xpcall(expire, codes.traced, self, handle, row, delivery, tried)
   if not ok then
-    local as_it_was = { id = row.id, number = row.step + 1, now = row.due or delivery.at, state = threds.decode(row) }
-    return failure.timer(self, handle, as_it_was, delivery, row.state, s)
+    local as_it_was = { engine = self, id = row.id, number = row.step + 1, now = row.due or delivery.at,
+      state = threds.decode(row) }
+    return failure.timer(self, handle, as_it_was, delivery, row.state, s, tried.step)
   end
   if not s then return wait_on(self, handle, row, rest) end
   self:commit(s, rest, self:after(nil, "expired", s.events))
