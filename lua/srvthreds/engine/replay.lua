@@ -41,7 +41,7 @@ function replay.new(store, key)
   local registry = patterns.new(store)
   self.versions = function(hash)
     local pattern = registry:version(nil, hash)
-    if pattern then pattern.limits, pattern.meters = LIMITS, nil end
+    if pattern then pattern.limits, pattern.meter, pattern.meters = LIMITS, LIMITS, nil end
     return pattern
   end
   return self
