@@ -99,6 +99,32 @@ static void copy_all(lua_State *L, int from, int to)
 	}
 }
 
+/* What scripts may require, by name: upvalue 1. */
+static int module_by_name(lua_State *L)
+{
+	lua_settop(L, 1);
+	if (lua_type(L, 1) != LUA_TSTRING)
+		lua_pushnil(L);
+	else
+		lua_rawget(L, lua_upvalueindex(1));
+	return 1;
+}
+
+static void push_module(lua_State *L, const char *name, bool safe)
+{
+	script_push_cjson(L, safe);
+	freeze_library(L, name);
+	lua_setfield(L, -2, name);
+}
+
+void script_push_modules(lua_State *L)
+{
+	lua_createtable(L, 0, 2);
+	push_module(L, "cjson", false);
+	push_module(L, "cjson.safe", true);
+	lua_pushcclosure(L, module_by_name, 1);
+}
+
 int script_environment(lua_State *L)
 {
 	lua_settop(L, 1);

@@ -71,5 +71,7 @@ int luaopen_core_script(lua_State *L)
 	}
 	lua_pushcclosure(L, script_call, 1);
 	lua_setfield(L, -2, "call");
+	script_push_modules(L);
+	lua_setfield(L, -2, "module");
 	return 1;
 }

@@ -216,19 +216,23 @@ static int pairs_done(lua_State *L, int status, lua_KContext ctx)
 	return 3;
 }
 
-static int b_pairs(lua_State *L)
+int script_raw_pairs(lua_State *L)
 {
-	luaL_checkany(L, 1);
-	if (script_is_doc(L, 1)) {
-		lua_pushcfunction(L, next_of_doc);
-		lua_pushvalue(L, 1);
-		lua_pushnil(L);
-		return 3;
-	}
-	if (luaL_getmetafield(L, 1, "__pairs") == LUA_TNIL) {
+	if (!script_is_doc(L, 1)) {
 		luaL_checktype(L, 1, LUA_TTABLE);
 		return pairs_of_table(L);
 	}
+	lua_pushcfunction(L, next_of_doc);
+	lua_pushvalue(L, 1);
+	lua_pushnil(L);
+	return 3;
+}
+
+static int b_pairs(lua_State *L)
+{
+	luaL_checkany(L, 1);
+	if (script_is_doc(L, 1) || luaL_getmetafield(L, 1, "__pairs") == LUA_TNIL)
+		return script_raw_pairs(L);
 	lua_pushvalue(L, 1);
 	lua_callk(L, 1, 3, 0, pairs_done);
 	return 3;

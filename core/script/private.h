@@ -238,14 +238,20 @@ void script_push_math(lua_State *L);
 void script_push_utf8(lua_State *L);
 void script_push_coroutine(lua_State *L);
 void script_push_os(lua_State *L);
+void script_push_cjson(lua_State *L, bool safe);
 extern const luaL_Reg script_base_functions[], script_pcall_functions[], script_order_functions[];
 
 /* environment.c */
 int script_environment(lua_State *L);
 int script_freeze(lua_State *L);
 void script_environment_open(lua_State *L);
+/* Pushes the function script.module. */
+void script_push_modules(lua_State *L);
 /* Is the value at `index` one of our read-only tables? Then pushes the table behind it. */
 bool script_frozen_target(lua_State *L, int index);
+
+/* order.c: `pairs` without its metamethod, of tables and docs. */
+int script_raw_pairs(lua_State *L);
 
 /* base.c: pushes the text of the value, which has no address in it. */
 const char *script_tostring(lua_State *L, int index, size_t *len);

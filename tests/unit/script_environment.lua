@@ -23,6 +23,7 @@ assert(ok, problem and problem.message)
 
 local listed = {}
 for line in io.lines("docs/sandbox.md") do
+  if line:find "^## " then break end -- what follows isn't in every environment
   local name = line:match("^| `([%w_.]+)` |")
   if name then listed[#listed + 1] = name end
 end

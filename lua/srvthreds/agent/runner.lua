@@ -37,7 +37,8 @@ local function environment(node)
     config = json.view(node.config, "config"),
     require = function(name)
       if type(name) ~= "string" then error(("require takes a module's name, not a %s"):format(type(name)), 2) end
-      return loaded[name] or error(("there is no module %q for agents: srvthreds.agent is"):format(name), 2)
+      return loaded[name] or script.module(name)
+        or error(("there is no module %q for agents: srvthreds.agent, cjson and cjson.safe are"):format(name), 2)
     end,
   }
 end

@@ -98,6 +98,8 @@ end
 local function require_in(state)
   return function(name)
     if name == "srvthreds.pattern" then return state.nodes.face end
+    local known = script.module(name)
+    if known then return known end
     local module = state.modules[name]
     if module then
       if module.loading then error(("the module %q requires itself"):format(tostring(name)), 2) end

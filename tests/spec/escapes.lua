@@ -1,0 +1,147 @@
+-- SPDX-License-Identifier: MIT
+-- luacheck: no max line length
+-- Ways out of Lua sandboxes that worked somewhere, as the public record has them, each written anew against this one.
+-- from: where it is told (CVE or advisory id, issue or page); code: the body of an on_true (event, thred, p are there), or
+-- file: a whole pattern file; says: a part of the error that refuses it.
+
+local escapes = {}
+local function add(from, code, says) escapes[#escapes + 1] = { from = from, code = code, says = says } end
+local function file(from, source, says) escapes[#escapes + 1] = { from = from, file = source, says = says } end
+
+-- Redis and its kin
+add("github.com/redis/redis/issues/2854", "setmetatable(_ENV, nil) os = 1", "cannot change a protected metatable")
+add("github.com/redis/redis/issues/2854", "rawset(_ENV, 'os', 1)", "read-only")
+add("github.com/redis/redis/issues/1865", "local _, globals = pairs(_ENV) globals.stolen = event", 'global "stolen" can\'t be assigned')
+add("github.com/fppt/jedis-mock/issues/777", "getmetatable(_G).__index = {}", 'global "_G" is not known')
+add("github.com/fppt/jedis-mock/issues/777", "return loadfile('/etc/passwd')", 'global "loadfile" is not known')
+add("CVE-2022-24735", "getmetatable('').__index = function() return event end", "attempt to index a boolean value")
+add("CVE-2022-24735", "function string.format() return 'mine' end", "string is read-only")
+add("CVE-2022-24736", "local t = setmetatable({}, { __index = function() undefined() end }) return t.x", 'global "undefined" is not known')
+add("CVE-2022-0543", "return package.loadlib('/lib/x86_64-linux-gnu/liblua5.4.so.0', 'luaopen_io')", 'global "package" is not known')
+add("CVE-2015-4335", "return loadstring('\\27Lua')", 'global "loadstring" is not known')
+file("CVE-2015-4335", "\27LuaT\0\25\147\r\n\26\n\4\8\8xV\0\0", "attempt to load a binary chunk")
+add("CVE-2025-49844", "for i = 1, 10 do collectgarbage 'collect' end", 'global "collectgarbage" is not known')
+add("CVE-2025-46817", "return table.unpack({ 1 }, 0, math.maxinteger)", "too many results to unpack")
+add("CVE-2025-46817", "return table.unpack({}, math.mininteger, math.maxinteger)", "too many results to unpack")
+add("CVE-2025-46818", "getmetatable(0).__index = function() return 1 end", "attempt to index a nil value")
+add("CVE-2025-46818", "getmetatable(true).__add = function() return 1 end", "attempt to index a nil value")
+file("CVE-2025-46819", "return [" .. ("="):rep(70000) .. "x", "invalid long string delimiter")
+add("CVE-2024-31228", "return (('a'):rep(1000)):match(('(a?'):rep(33) .. (')'):rep(33))", "too many captures")
+add("CVE-2024-31228", "return (('('):rep(1 << 19)):find(('%b()'):rep(1 << 17))", "the script was ended")
+add("CVE-2018-11219", "return struct.unpack('I4294967294', '')", 'global "struct" is not known')
+add("CVE-2018-11218", "return cmsgpack.unpack(('\\220'):rep(1000))", 'global "cmsgpack" is not known')
+add("CVE-2015-8080", "return string.pack('>I2147483648', 10)", "out of limits [1,16]")
+add("CVE-2020-14147", "return string.unpack('c9223372036854775807', 'x')", "data string too short")
+add("CVE-2022-24834", "return require('cjson').encode(('\\1'):rep(1 << 20))", "longer than the limit")
+add("CVE-2024-31449", "return bit.tohex(1, -2147483648)", 'global "bit" is not known')
+add("github.com/redis/redis/issues/9823", "local function f() pcall(1) coroutine.wrap(f)() end f()", "C stack overflow")
+add("github.com/redis/redis/issues/4912", "local t = {} t[1] = t thred.reply = t", "contains itself")
+add("github.com/redis/redis/issues/14687", "local t = {} for _ = 1, 50000 do t = { t } end thred.reply = t", "deeper than 100 levels")
+add("github.com/redis/redis/pull/11032", "error(setmetatable({}, { __index = function() undefined() end }))", "an error value that is a table")
+
+-- Lua itself
+add("CVE-2021-44964", "setmetatable({}, { __gc = function() thred.x = 1 end })", "can't have __gc")
+add("CVE-2022-33099", "local function f(e) return e .. f(e) end error(select(2, xpcall(f, f, 'x')), 0)", "the script was ended")
+add("CVE-2022-28805", "local n <const> = 1 do local _ENV <const> = n return undefined end", "attempt to index a number value")
+add("CVE-2021-44647", [[local x <close> = setmetatable({}, { __close = function(_, e) error('closed ' .. e, 0) end }) error('first', 0)]], "closed first")
+add("CVE-2020-24370", "return debug.getlocal(1, math.mininteger)", 'global "debug" is not known')
+add("CVE-2019-6706", "return debug.upvaluejoin(function() return event end, 1, function() return p end, 1)", 'global "debug" is not known')
+add("CVE-2014-5461", ("local function f(%s ...) return p200.x end return coroutine.wrap(f)(1)"):format((function()
+  local names = {}
+  for i = 1, 200 do names[i] = "p" .. i .. "," end
+  return table.concat(names, " ", 1, 190):gsub("p190,", "p200,")
+end)()), "attempt to index a nil value")
+add("www.lua.org/bugs.html (string.format '%s' reads behind its buffer)", "return string.format('%100s', 'x')", "invalid conversion")
+add("www.lua.org/bugs.html (table.sort with an inconsistent order)", [[local t = {} for i = 1, 500 do t[i] = i end
+  table.sort(t, function() return true end) error 'still sane']], "still sane")
+add("www.lua.org/bugs.html (an iterator changes the table it walks)", [[local t = {} for i = 1, 100 do t['k' .. i] = i end
+  for k in pairs(t) do t[k], t[k .. 'x'] = nil, 1 if k:len() > 20 then error 'still sane' end end error 'still sane']], "still sane")
+add("www.lua.org/bugs.html (a coroutine closes itself)", [[local co co = coroutine.create(function() return coroutine.close(co) end)
+  error(select(2, coroutine.resume(co)), 0)]], "cannot close a running coroutine")
+add("www.lua.org/bugs.html (C stack overflow in nested closes)", [[local function f(n) local x <close> = setmetatable({}, { __close = function() f(n + 1) end }) end
+  f(1)]], "stack overflow")
+
+-- Sandbox libraries and gateways
+add("github.com/kikito/lua-sandbox/pull/12", "while true do pcall(function() while true do end end) end", "the script was ended")
+add("github.com/Kong/kong/issues/7133", "string.rep = nil", "string is read-only")
+add("github.com/Kong/kong/pull/6681", "getmetatable(1).__call = pcall", "attempt to index a nil value")
+add("github.com/openresty/lua-cjson/issues/119", "local t = {} for _ = 1, 60 do t = { t, t } end return require('cjson').encode(t)", "the script was ended")
+add("github.com/tarantool/tarantool/issues/4366", "local t = {} t[1] = t return require('cjson').encode(t)", "excessive depth")
+add("github.com/PlutoLang/Pluto/issues/1078", "local t = {} for _ = 1, 10000 do t = { t } end return require('cjson').encode(t)", "excessive depth")
+add("github.com/antirez/lua-cmsgpack/issues/70", "return require('cjson').decode(('['):rep(100000))", "deeper than 100 levels")
+add("github.com/openresty/lua-cjson (settings are global)", "require('cjson').encode_max_depth(1 << 30)", "not available")
+add("github.com/openresty/lua-cjson (the module is shared)", "require('cjson').decode = function() return event end", "cjson is read-only")
+add("github.com/yuin/gopher-lua/issues/521", "return (('a'):rep(1000000)):gsub('a', function() while true do end end)", "the script was ended")
+add("github.com/yuin/gopher-lua/pull/525", "return (('a'):rep(1 << 20)):find(('.-'):rep(20) .. 'b')", "the script was ended")
+add("github.com/tv-labs/lua/pull/305", "return table.unpack({}, 1, 500000000)", "more than the limit")
+add("github.com/tv-labs/lua/pull/407", "local T = {} T.__index = T thred.class = setmetatable({}, T) thred.class = T", "contains itself")
+add("github.com/ceifa/wasmoon/issues/45", "return string.find(('a'):rep(1e4), '.-.-.-.-b$')", "the script was ended")
+add("github.com/brazilofmux/tinymux/issues/1591", "local s = ('a'):rep(5e4) while true do s:find('a-.-b') end", "the script was ended")
+add("github.com/envoyproxy/envoy/issues/2294", "while true do end", "the script was ended")
+add("github.com/samhocevar/zepto8/issues/15", "coroutine.wrap(function() while true do end end)()", "the script was ended")
+add("github.com/LuaJIT/LuaJIT/issues/601", "getmetatable(newproxy(true)).__gc = function() end", 'global "newproxy" is not known')
+add("luajit.org/ext_ffi.html (the FFI library)", "return require('ffi').C.system('true')", 'module "ffi" not found')
+
+-- Games: Roblox, World of Warcraft, Minetest, OpenComputers, ComputerCraft, Factorio, Wesnoth and others
+add("github.com/luau-lang/luau/issues/2735", "return getmetatable(getfenv(0)).__index", 'global "getfenv" is not known')
+add("github.com/luau-lang/luau/issues/2970", "table.move({ 1 }, 1, math.maxinteger, 1, { [math.mininteger] = 1 })", "the script was ended")
+add("github.com/Epix-Incorporated/Adonis/pull/639", "setmetatable(_ENV, { __index = function() return event end })", "cannot change a protected metatable")
+add("github.com/WeakAuras/WeakAuras2/issues/4553", "RunScript('stolen = _G')", 'global "RunScript" is not known')
+add("github.com/WeakAuras/WeakAuras2/pull/6311", "return _ENV['_G.loadstring']('return _G')", 'global "_G.loadstring" is not known')
+add("github.com/WeakAuras/WeakAuras2/pull/624", "return securecall('loadstring', 'return _G')", 'global "securecall" is not known')
+add("github.com/WeakAuras/WeakAuras2/pull/283", "return getglobal('loadstring')", 'global "getglobal" is not known')
+add("github.com/wowless/wowless/pull/295", "setfenv(1, {})", 'global "setfenv" is not known')
+add("github.com/Zamiell/isaac-racing-client/pull/51", "ipairs = function() return pairs({}) end", 'global "ipairs" can\'t be assigned')
+add("github.com/Zamiell/isaac-racing-client/pull/51", "table.insert = function(t, v) thred.stolen = v end", "table is read-only")
+add("github.com/spelunky-fyi/overlunky/pull/438", "return load('return io.open')()", 'global "load" is not known')
+add("github.com/spelunky-fyi/overlunky/pull/438", "return require('io').open('/etc/passwd')", 'module "io" not found')
+add("github.com/MarvellousSoft/MarvInc/issues/255", "return require('os').execute('true')", 'module "os" not found')
+add("github.com/luanti-org/luanti/issues/3788", "return debug.getupvalue(p.where, 1)", 'global "debug" is not known')
+add("github.com/luanti-org/luanti/issues/3132", "p.where = function(fields) thred.stolen = fields end", "p is read-only")
+add("github.com/luanti-org/luanti/issues/3132", "rawset(p, 'where', print)", 'global "print" is not known')
+add("github.com/luanti-org/luanti/pull/11133", "string.asdf = 1", "string is read-only")
+add("github.com/luanti-org/luanti/issues/10877", "return require('core.script').trusted", 'module "core.script" not found')
+add("github.com/luanti-org/luanti/issues/10877", "return require('srvthreds.engine')", 'module "srvthreds.engine" not found')
+add("github.com/minetest-mods/mesecons/issues/255", "return string.gsub(('a'):rep(50), ('a?'):rep(50) .. ('a'):rep(50) .. 'b', 'x')", "the script was ended")
+add("github.com/minetest-mods/mesecons/issues/380", "local s = ('abcd'):rep(1000) s = s:rep(1000)", "longer than the limit")
+add("github.com/MightyPirates/OpenComputers/issues/236", "setmetatable('', { __index = event })", "table expected, got string")
+add("github.com/MightyPirates/OpenComputers/issues/1606", "setmetatable({}, { __gc = function() while true do end end })", "can't have __gc")
+add("github.com/MightyPirates/OpenComputers/pull/1632", "setmetatable({}, { __gc = true })", "can't have __gc")
+add("github.com/MightyPirates/OpenComputers/issues/1686", "local mt = {} setmetatable({}, mt) mt.__gc = function() while true do end end setmetatable({}, mt)", "can't have __gc")
+add("github.com/dan200/ComputerCraft/pull/431", [[local co = coroutine.create(function() while true do end end)
+  while coroutine.status(co) ~= 'dead' do coroutine.resume(co) end]], "the script was ended")
+add("github.com/cc-tweaked/CC-Tweaked/issues/19", "type = function(a) thred.stolen = a end", 'global "type" can\'t be assigned')
+add("github.com/Sorroko/cclite/issues/46", "getfenv(0).love.event.quit()", 'global "getfenv" is not known')
+add("github.com/daid/SeriousProton/pull/245", "warn '@on'", 'global "warn" is not known')
+add("github.com/wesnoth/wesnoth/issues/3413 (CVE-2018-1999023)", "return string.dump(function() end)", "attempt to call a nil value (field 'dump')")
+add("github.com/wesnoth/wesnoth/pull/11515", "return #tostring({}):match('0x%x+')", "attempt to get length of a nil value")
+add("github.com/wesnoth/wesnoth/pull/11515", "return ('%p'):format(pairs)", "invalid conversion '%p'")
+add("github.com/wesnoth/wesnoth/pull/11515", "return #select(2, pcall(error, ('%s'):format(coroutine.running()))):match('0x%x+')", "attempt to get length of a nil value")
+add("github.com/bitfighter/bitfighter/issues/497", "local a = {} for i = 1, 1e8 do a[i] = { { { { { { {} } } } } } } end", "the script was ended")
+add("github.com/FiguraMC/Figura/pull/523", "return ('x'):rep(1e10)", "longer than the limit")
+add("github.com/Facepunch/garrysmod-requests/issues/983", "return debug.getregistry()", 'global "debug" is not known')
+add("github.com/Person8880/Shine/issues/595", "return ('%n'):format(1)", "invalid conversion '%n'")
+add("github.com/Afforess/Factorio-Stdlib/pull/92 (bytecode as a text)", "return load('\\27Lua', 'x', 'b')", 'global "load" is not known')
+
+-- Tools with Lua inside
+add("github.com/GTFOBins/GTFOBins.github.io/issues/396 (Wireshark)", "os.execute('xterm')", "attempt to call a nil value (field 'execute')")
+add("gtfobins.github.io/gtfobins/nmap", "return io.popen('id')", 'global "io" is not known')
+add("github.com/neovim/neovim/issues/10130 (CVE-2019-12735)", "dofile('/tmp/x.lua')", 'global "dofile" is not known')
+add("github.com/nodemcu/nodemcu-firmware/pull/213", "node.compile('x.lua')", 'global "node" is not known')
+add("lua-users.org/wiki/SandBoxes (os.exit)", "os.exit(0)", "attempt to call a nil value (field 'exit')")
+add("lua-users.org/wiki/SandBoxes (module)", "module('stolen', package.seeall)", 'global "module" is not known')
+add("lua-users.org/wiki/SandBoxes (getmetatable)", "getmetatable(string).__index = {}", "attempt to index a boolean value")
+add("lua-users.org/wiki/SandBoxes (rawset on a library)", "rawset(math, 'pi', 3)", "read-only")
+
+-- What this system has that others haven't
+add("the event is shared", "event.data = {}", "read-only")
+add("the event is shared", "rawset(event, 'type', 'x')", "read-only")
+add("the face of the thred is shared", "rawset(thred, 'x', {})", "read-only")
+add("the face of the thred is shared", "setmetatable(thred, {})", "cannot change a protected metatable")
+add("errors are shared", "local _, e = pcall(p.fail, 1, 'x') getmetatable(e).__tostring = p.fail", "attempt to index a string value")
+add("nodes are the pattern's", "setmetatable(p.where {}, {})", "cannot change a protected metatable")
+add("the mark of lists is shared", "getmetatable(p.array {}).__index = event", "attempt to index a ")
+add("the outermost coroutine", "coroutine.close(coroutine.running())", "cannot close a running coroutine")
+add("the outermost coroutine", "coroutine.yield()", "attempt to yield from outside a coroutine")
+
+return escapes
