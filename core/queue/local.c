@@ -152,8 +152,9 @@ void local_put(struct local_queue *q, const struct local_put *put)
 			     .message = put->message,
 			     .source = put->source,
 			     .id = put->id,
-			     .doc = put->doc};
-	d.n = sqlite_add_queue(q->s, put->event, put->at, (struct span){t->name, t->len}, put->target, put->message);
+			     .doc = put->doc,
+			     .tries = put->tries};
+	d.n = sqlite_add_queue(q->s, put, (struct span){t->name, t->len});
 	struct pending *p = pending_new(q, t, &d);
 	p->emitted = put->emitted;
 	if (put->ref_of && put->ref_of->shared) {

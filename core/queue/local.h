@@ -31,6 +31,7 @@ struct pending {
 
 struct local_put {
 	int64_t event, at;
+	int tries; /* how often it was a dead letter before */
 	struct span topic, target, message, doc, id, source;
 	const struct pending *ref_of; /* whose ref holds the doc */
 	bool emitted;

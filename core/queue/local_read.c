@@ -23,10 +23,10 @@ struct page {
 };
 
 static const char events[] =
-	"select n,n,at,null,null,source,body,json_extract(body,'$.id') from event indexed by event_open "
+	"select n,n,at,null,null,source,body,json_extract(body,'$.id'),null from event indexed by event_open "
 	"where outcome is null and source>0 and n>?1 union all ";
 static const char messages[] =
-	"select q.n,q.event,q.at,q.target,q.body,e.source,e.body,json_extract(e.body,'$.id') from queue q "
+	"select q.n,q.event,q.at,q.target,q.body,e.source,e.body,json_extract(e.body,'$.id'),q.tries from queue q "
 	"left join event e on e.n=q.event where q.n>?1 and q.topic=?2 order by 1 limit ?3";
 
 static void page_row(struct row *r, sqlite3_stmt *st)
@@ -39,6 +39,7 @@ static void page_row(struct row *r, sqlite3_stmt *st)
 	r->source = sqlite3_column_int64(st, 5);
 	r->d.doc = sqlite_column_copy(st, 6);
 	r->d.id = sqlite_column_copy(st, 7);
+	r->d.tries = sqlite3_column_int(st, 8);
 	r->emitted = r->d.event && r->source == 0;
 	r->of_event = r->source > 0 && !r->d.target.data && !r->d.message.data;
 }

@@ -152,6 +152,8 @@ static void push_delivery(lua_State *L, const struct delivery *d)
 	set_int(L, "event", d->event);
 	set_int(L, "at", d->at);
 	set_int(L, "attempts", d->attempts);
+	if (d->tries)
+		set_int(L, "tries", d->tries);
 	set_span(L, "topic", d->topic);
 	set_span(L, "target", d->target);
 	set_span(L, "source", d->source);

@@ -35,6 +35,7 @@ struct delivery {
 	struct span topic, target, message, source, id;
 	struct span doc; /* absent if `ref` holds it */
 	int attempts;    /* how often it ended the process before */
+	int tries;       /* attempts before it was a dead letter that somebody tried again; 0 = it was none */
 	int ref;
 	uint64_t key; /* of (source, id, target), for store_running */
 };

@@ -43,7 +43,7 @@ struct op {
 
 struct op_text {
 	struct op op;
-	int64_t n;
+	int64_t n, at; /* at: of a participant */
 	struct span text;
 }; /* WORD, PARTICIPANT */
 struct op_pair {
@@ -57,7 +57,7 @@ struct op_event { /* EVENT, EVENT_DONE */
 };
 struct op_queue {
 	struct op op;
-	int64_t n, event, at, topic;
+	int64_t n, event, at, topic, tries;
 	struct span target, body;
 };
 enum thred_write { THRED_INSERT, THRED_UPDATE, THRED_ARCHIVE_NEW, THRED_ARCHIVE };
@@ -67,7 +67,7 @@ struct op_thred {
 	int64_t n, hash, step, status, pattern, version, reaction, started, reacted, due, last, ended;
 	struct span id, state;
 };
-enum { SQL_VALUES = 10 };
+enum { SQL_VALUES = 11 };
 struct sql_value {
 	enum { VALUE_NULL, VALUE_INT, VALUE_TEXT, VALUE_BLOB } kind;
 	int64_t number;

@@ -11,19 +11,34 @@ struct word *dict_find(const struct dict *d, struct span text)
 	return w;
 }
 
-struct word *dict_add(struct dict *d, struct span text)
+struct word *dict_put(struct dict *d, int64_t n, struct span text)
 {
-	if (d->count + 1 >= d->cap) {
-		d->cap = d->cap ? d->cap * 2 : 64;
+	if ((size_t)n >= d->cap) {
+		while ((size_t)n >= d->cap)
+			d->cap = d->cap ? d->cap * 2 : 64;
 		d->by_n = xrealloc(d->by_n, d->cap * sizeof *d->by_n);
 	}
+	while (d->count < (size_t)n)
+		d->by_n[++d->count] = NULL;
 	struct word *w = xcalloc(1, sizeof *w + text.len + 1);
-	w->n = (int64_t)++d->count;
+	w->n = n;
 	w->len = text.len;
 	memcpy(w->text, text.data, text.len);
 	d->by_n[w->n] = w;
 	HASH_ADD_KEYPTR(hh, d->by_text, w->text, w->len, w);
 	return w;
+}
+
+struct word *dict_add(struct dict *d, struct span text)
+{
+	return dict_put(d, (int64_t)d->count + 1, text);
+}
+
+void dict_remove(struct dict *d, struct word *w)
+{
+	HASH_DEL(d->by_text, w);
+	d->by_n[w->n] = NULL;
+	free(w);
 }
 
 struct word *dict_get(const struct dict *d, int64_t n)

@@ -21,7 +21,7 @@
 #include "store/due.h"
 #include "store/filter.h"
 
-enum { SQLITE_STORE_SCHEMA = 1, DURATION_DAY = 86400000, SECRET_SIZE = 192 };
+enum { SQLITE_STORE_SCHEMA = 2, DURATION_DAY = 86400000, SECRET_SIZE = 192 };
 
 /* A live thred's newest state and its lock. In memory while it is held, not durable, or in the cache's share. */
 enum thred_where { WHERE_UNKNOWN, WHERE_NOWHERE, WHERE_LIVE, WHERE_ARCHIVED };
@@ -146,7 +146,7 @@ struct sqlite {
 	struct due_heap due;
 	bool due_on;
 	struct runtime_timer due_timer, retry_timer, sweep_timer;
-	int64_t sweep_event, sweep_archive, sweep_member[2]; /* how far this pass has come */
+	int64_t sweep_event, sweep_archive, sweep_member[2], sweep_person; /* how far this pass has come */
 	int64_t retried[64]; /* the last dead letters that were, while their rows may still be seen */
 	uint32_t retried_next;
 	struct local_queue *local;
@@ -204,6 +204,7 @@ void sqlite_sql_int(struct op_sql *op, int64_t value);
 void sqlite_sql_text(struct op_sql *op, struct batch *b, struct span value);
 void sqlite_sql_blob(struct op_sql *op, struct batch *b, struct span value);
 struct word *sqlite_participant(struct sqlite *s, struct span id); /* adds it if new */
+void sqlite_alive(struct sqlite *s, struct word *who);             /* a sign of life */
 struct word *sqlite_word(struct sqlite *s, struct span text);
 
 /* sqlite_fail.c */
@@ -224,8 +225,8 @@ void sqlite_abort(struct step *step);
 void sqlite_step_end(struct sqlite_step *step);
 int64_t sqlite_apply(struct sqlite *s, struct sqlite_step *step, const struct store_changes *changes, struct error *e);
 int64_t sqlite_add_event(struct sqlite *s, const struct op_event *event, struct span rec, struct span body);
-int64_t sqlite_add_queue(struct sqlite *s, int64_t event, int64_t at, struct span topic, struct span target,
-			 struct span body);
+struct local_put;
+int64_t sqlite_add_queue(struct sqlite *s, const struct local_put *put, struct span topic);
 
 /* sqlite_dedup.c */
 enum seen_answer { SEEN_NEVER, SEEN_SAME, SEEN_OTHER, SEEN_ASK };

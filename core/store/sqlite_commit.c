@@ -24,18 +24,18 @@ int64_t sqlite_add_event(struct sqlite *s, const struct op_event *event, struct 
 	return op->n;
 }
 
-int64_t sqlite_add_queue(struct sqlite *s, int64_t event, int64_t at, struct span topic, struct span target,
-			 struct span body)
+int64_t sqlite_add_queue(struct sqlite *s, const struct local_put *put, struct span topic)
 {
 	int64_t word = sqlite_word(s, topic)->n;
 	struct batch *b = sqlite_batch(s);
 	struct op_queue *op = batch_add(b, OP_QUEUE, sizeof *op);
 	op->n = s->next_n++;
-	op->event = event;
-	op->at = at;
+	op->event = put->event;
+	op->at = put->at;
 	op->topic = word;
-	op->target = arena_copy(&b->arena, target);
-	op->body = arena_copy(&b->arena, body);
+	op->tries = put->tries;
+	op->target = arena_copy(&b->arena, put->target);
+	op->body = arena_copy(&b->arena, put->message);
 	batch_by_n(b, op->n, &op->op);
 	return op->n;
 }
@@ -243,7 +243,7 @@ static void bury(struct commit *c)
 	const struct store_dead *x = c->changes->dead;
 	static const struct delivery timer; /* a timer has none: its target says what to try again */
 	const struct delivery *d = c->delivery ? &c->delivery->d : &timer;
-	struct op_sql *op = sqlite_add_sql(s, "insert into dead values(?,?,?,?,?,?,?,?,?,?)");
+	struct op_sql *op = sqlite_add_sql(s, "insert into dead values(?,?,?,?,?,?,?,?,?,?,?)");
 	struct batch *b = s->open;
 	sqlite_sql_int(op, s->next_n++);
 	sqlite_sql_int(op, d->event);
@@ -255,6 +255,7 @@ static void bury(struct commit *c)
 	sqlite_sql_text(op, b, x->reaction);
 	sqlite_sql_text(op, b, x->version);
 	sqlite_sql_blob(op, b, x->error);
+	sqlite_sql_int(op, x->attempts ? x->attempts : 1);
 }
 
 static struct op_thred *thred_op(struct sqlite *s, struct thred *t, bool fresh)

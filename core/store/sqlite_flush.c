@@ -133,15 +133,31 @@ static struct word *known(struct sqlite *s, struct dict *d, enum op_kind kind, s
 	if (w)
 		return w;
 	w = dict_add(d, text);
+	w->at = runtime_now(s->rt);
 	struct op_text *op = batch_add(sqlite_batch(s), kind, sizeof *op);
 	op->n = w->n;
+	op->at = w->at;
 	op->text = arena_copy(&s->open->arena, text);
 	return w;
 }
 
+/* Once a day is enough: housekeeping drops who was not there for many. */
+void sqlite_alive(struct sqlite *s, struct word *who)
+{
+	int64_t now = runtime_now(s->rt);
+	if (now - who->at < DURATION_DAY)
+		return;
+	who->at = now;
+	struct op_sql *op = sqlite_add_sql(s, "update participant set at=? where n=?");
+	sqlite_sql_int(op, now);
+	sqlite_sql_int(op, who->n);
+}
+
 struct word *sqlite_participant(struct sqlite *s, struct span id)
 {
-	return known(s, &s->participants, OP_PARTICIPANT, id);
+	struct word *who = known(s, &s->participants, OP_PARTICIPANT, id);
+	sqlite_alive(s, who);
+	return who;
 }
 
 struct word *sqlite_word(struct sqlite *s, struct span text)

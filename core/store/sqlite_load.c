@@ -36,7 +36,8 @@ static void numbers(struct sqlite *s, sqlite3_stmt *st)
 
 static void participant(struct sqlite *s, sqlite3_stmt *st)
 {
-	struct word *w = dict_add(&s->participants, sqlite_column(st, 0));
+	struct word *w = dict_put(&s->participants, sqlite3_column_int64(st, 3), sqlite_column(st, 0));
+	w->at = sqlite3_column_int64(st, 4);
 	w->seen = sqlite3_column_int64(st, 1);
 	w->inbox = sqlite3_column_int64(st, 2);
 	if (w->inbox < w->seen)
@@ -74,7 +75,7 @@ int sqlite_load(struct sqlite *s, struct error *e)
 		 "max(coalesce((select max(n) from thred),0),coalesce((select max(n) from archive),0),"
 		 "coalesce((select value from meta where key='last_thred'),0))",
 		 numbers, e) ||
-	    each(s, "select id,seen,(select max(k) from inbox where who=p.n) from participant p order by n",
+	    each(s, "select id,seen,(select max(k) from inbox where who=p.n),n,at from participant p order by n",
 		 participant, e) ||
 	    each(s, "select text from word order by n", word, e) ||
 	    each(s, "select pattern,last from starts", start, e) ||

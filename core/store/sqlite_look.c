@@ -46,7 +46,8 @@ static const char *const queries[] = {
 	[LOOK_LAST_EVENT] = "select " EVENT_COLUMNS " from event e where e.n=(select event from inbox where "
 			    "who=(select n from participant where id=?1) order by k desc limit 1)",
 	[LOOK_DEAD] = "select d.n id,d.at,d.target,d.pattern,d.reaction,d.version,d.error,e.n event,e.body,"
-		      "(select id from participant where n=e.source) source,d.message from dead d "
+		      "(select id from participant where n=e.source) source,d.message,coalesce(d.attempts,1) attempts "
+		      "from dead d "
 		      "left join event e on e.n=d.event where d.n>?7 and (?1 is null or d.n=cast(?1 as int)) order by "
 		      "d.n limit ?8",
 	[LOOK_INBOX] = "select i.k,json_extract(e.body,'$.id') id,e.body from inbox i join event e on e.n=i.event "
@@ -217,9 +218,19 @@ static struct span keep(char **at, struct span s)
 	return (struct span){to, s.len};
 }
 
+/* Who reads an inbox, or asks where it was, is there. */
+static void alive(struct sqlite *s, const struct look *look)
+{
+	bool is_there = look->kind == LOOK_INBOX || look->kind == LOOK_CURSOR;
+	struct word *who = is_there ? dict_find(&s->participants, look->id) : NULL;
+	if (who && s->ready && !s->closing)
+		sqlite_alive(s, who);
+}
+
 void sqlite_look(struct store *base, const struct look *look, rows_fn fn, void *arg)
 {
 	struct sqlite *s = (struct sqlite *)base;
+	alive(s, look);
 	struct span none = {"", 0};
 	struct looking *l = xcalloc(1, sizeof *l + look->id.len + look->source.len + look->pattern.len +
 					       look->reaction.len + look->after_id.len + 5);

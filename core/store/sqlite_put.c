@@ -81,6 +81,7 @@ struct first {
 	ticket_fn fn;
 	void *arg;
 	int64_t id, at, hash, event, event_at, source, who, k;
+	int tries;
 	bool found;
 	struct span topic, target, message, body, event_id; /* owned */
 	size_t len;
@@ -120,7 +121,8 @@ static void dead_work(struct sqlite_read *read, struct sqlite_reader *r)
 	read->rc = sqlite3_prepare_v2(
 		r->db,
 		"select d.event,d.target,d.message,(select text from word where n=d.topic),e.body,e.source,"
-		"json_extract(e.body,'$.id') from dead d left join event e on e.n=d.event where d.n=?",
+		"json_extract(e.body,'$.id'),coalesce(d.attempts,1) from dead d left join event e on e.n=d.event where "
+		"d.n=?",
 		-1, &st, NULL);
 	if (read->rc != SQLITE_OK)
 		return;
@@ -135,6 +137,7 @@ static void dead_work(struct sqlite_read *read, struct sqlite_reader *r)
 		f->body = sqlite_column_copy(st, 4);
 		f->source = sqlite3_column_int64(st, 5);
 		f->event_id = sqlite_column_copy(st, 6);
+		f->tries = sqlite3_column_int(st, 7);
 	}
 	read->rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 	sqlite3_finalize(st);
@@ -152,6 +155,7 @@ static void dead_done(struct sqlite_read *read)
 	sqlite_sql_int(sqlite_add_sql(s, "delete from dead where n=?"), f->id);
 	struct local_put put = {.event = f->event,
 				.at = f->at,
+				.tries = f->tries,
 				.topic = f->topic,
 				.target = f->target,
 				.message = f->message,
@@ -201,7 +205,7 @@ static void seen_done(struct sqlite_read *read)
 	if (!may_go_on(f))
 		return;
 	struct word *who = dict_get(&s->participants, f->who);
-	if (f->k > who->seen) {
+	if (who && f->k > who->seen) {
 		who->seen = f->k;
 		struct op_sql *op = sqlite_add_sql(s, "update participant set seen=? where n=?");
 		sqlite_sql_int(op, f->k);
@@ -214,6 +218,8 @@ void sqlite_put_seen(struct store *base, struct span who, struct span event_id, 
 {
 	struct sqlite *s = (struct sqlite *)base;
 	struct word *w = dict_find(&s->participants, who);
+	if (w && s->ready && !s->closing)
+		sqlite_alive(s, w);
 	struct first *f = xcalloc(1, sizeof *f);
 	f->read.work = seen_work;
 	f->read.done = seen_done;

@@ -23,10 +23,10 @@ static const char schema[] =
 	"started int,reacted int,due int,last int,state blob,ended int);"
 	"create index archive_h on archive(h);"
 	"create table inbox(who int,k int,event int,primary key(who,k))without rowid;"
-	"create table queue(n integer primary key,event int,at int,topic int,target blob,body blob);"
+	"create table queue(n integer primary key,event int,at int,topic int,target blob,body blob,tries int);"
 	"create table dead(n integer primary key,event int,at int,topic int,target text,message blob,pattern text,"
-	"reaction text,version text,error blob);"
-	"create table participant(n integer primary key,id text,seen int);"
+	"reaction text,version text,error blob,attempts int);"
+	"create table participant(n integer primary key,id text,seen int,at int);"
 	"create table word(n integer primary key,text text);"
 	"create table member(who int,thred int,primary key(who,thred))without rowid;"
 	"create table starts(pattern integer primary key,last int);"
@@ -35,6 +35,14 @@ static const char schema[] =
 	"create table active(id text primary key,hash text,at int,enabled int)without rowid;"
 	"create table audit(n integer primary key,at int,record blob);"
 	"create table meta(key text primary key,value blob)without rowid;";
+
+/* From version i + 1 to the next. Participants have been there today: they are kept as long as any. */
+static const char *const steps[SQLITE_STORE_SCHEMA - 1] = {
+	"alter table queue add column tries int;"
+	"alter table dead add column attempts int;"
+	"alter table participant add column at int;"
+	"update participant set at=%lld",
+};
 
 int sqlite_fail(sqlite3 *db, struct error *e, const char *doing, const char *path)
 {
@@ -118,6 +126,25 @@ static int read_key(struct sqlite *s, sqlite3 *db, struct error *e)
 	return rc ? -1 : 0;
 }
 
+/* Each step is a transaction with its version: a file is never between two. */
+static int migrate(struct sqlite *s, sqlite3 *db, int64_t version, struct error *e)
+{
+	for (; version < SQLITE_STORE_SCHEMA; version++) {
+		char *sql = sqlite3_mprintf(steps[version - 1], (long long)runtime_now(s->rt));
+		char *all = sqlite3_mprintf("begin immediate;%s;pragma user_version=%lld;commit", sql,
+					    (long long)version + 1);
+		int rc = sqlite_exec(db, all);
+		sqlite3_free(all);
+		sqlite3_free(sql);
+		if (rc == SQLITE_OK)
+			continue;
+		sqlite_fail(db, e, "upgrade", s->path);
+		sqlite_exec(db, "rollback");
+		return -1;
+	}
+	return 0;
+}
+
 int sqlite_create(struct sqlite *s, struct error *e)
 {
 	sqlite3 *db = s->writer.db;
@@ -131,6 +158,8 @@ int sqlite_create(struct sqlite *s, struct error *e)
 			"version, or another data folder",
 			s->path, (long long)version, SQLITE_STORE_SCHEMA);
 	if (version == 0 ? make(s, db, e) : settle_log(s, db, e))
+		return -1;
+	if (version && migrate(s, db, version, e))
 		return -1;
 	if (read_key(s, db, e))
 		return -1;

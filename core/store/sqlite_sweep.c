@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * What is older than it must be kept, in small batches, oldest first. Stays: what is not processed, queued or dead; the last
- * row of an inbox (its number must not be given twice).
+ * row of an inbox (its number must not be given twice) until its participant goes: one who gave no sign of life for as long
+ * as anything is kept, takes part in no thred, and has nothing under way.
  */
 #include <stdlib.h>
 
 #include "store/sqlite.h"
 
-enum { SWEEP_ROWS = 1024, OTHER_ROWS = 256, PAUSE_BUSY_MS = 100, FIRST_MS = 60000, PAUSE_MS = 15 * 60000 };
+enum { SWEEP_ROWS = 1024, OTHER_ROWS = 256, PEOPLE = 64, PAUSE_BUSY_MS = 100, FIRST_MS = 60000, PAUSE_MS = 15 * 60000 };
 
 /* A part of a table behind what was swept in this pass; `to` is 0 when nothing is left. */
 struct sweep {
@@ -16,6 +17,9 @@ struct sweep {
 	int64_t from, to;                 /* events, all of them too old */
 	int64_t archive_from, archive_to; /* of any age */
 	int64_t who, thred, to_who, to_thred;
+	int64_t person, to_person, person_cutoff; /* participants of any age */
+	int64_t gone[PEOPLE];
+	size_t gone_count;
 };
 
 /* The first two columns of the first row; 0 if it has none. */
@@ -33,6 +37,36 @@ static int ask(sqlite3 *db, const char *sql, const int64_t in[2], int64_t out[2]
 		out[i] = sqlite3_column_int64(st, i);
 	sqlite3_finalize(st);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* The participants of the next part of the table who can go; the highest number stays, so that none is given twice. */
+static const char leaving[] =
+	"select n from participant p where n>?1 and n<=?2 and at<?3 and n<(select max(n) from participant) and "
+	"not exists(select 1 from member where who=p.n) and "
+	"(select count(*) from (select 1 from inbox where who=p.n limit 2))<2 and "
+	"n not in (select source from event indexed by event_open where outcome is null and source>0) and "
+	"n not in (select e.source from dead d join event e on e.n=d.event) and "
+	"n not in (select e.source from queue q join event e on e.n=q.event)";
+
+static int sweep_people_work(struct sweep *w, sqlite3 *db)
+{
+	int64_t found[2];
+	sqlite3_stmt *st;
+	int rc = ask(db, "select max(n),0 from (select n from participant where n>?1 order by n limit ?2)",
+		     (int64_t[]){w->person, PEOPLE}, found);
+	w->to_person = found[0];
+	if (rc != SQLITE_OK || !w->to_person)
+		return rc;
+	rc = sqlite3_prepare_v2(db, leaving, -1, &st, NULL);
+	if (rc != SQLITE_OK)
+		return rc;
+	sqlite3_bind_int64(st, 1, w->person);
+	sqlite3_bind_int64(st, 2, w->to_person);
+	sqlite3_bind_int64(st, 3, w->person_cutoff);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+		w->gone[w->gone_count++] = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 static void sweep_work(struct sqlite_read *read, struct sqlite_reader *r)
@@ -54,6 +88,8 @@ static void sweep_work(struct sqlite_read *read, struct sqlite_reader *r)
 			       (int64_t[]){w->who, w->thred}, found);
 	w->to_who = found[0];
 	w->to_thred = found[1];
+	if (read->rc == SQLITE_OK)
+		read->rc = sweep_people_work(w, r->db);
 }
 
 static void sweep_rows(struct sqlite *s, int64_t from, int64_t to)
@@ -83,6 +119,8 @@ static void sweep(struct runtime_timer *timer)
 	w->thred = s->sweep_member[1];
 	w->cutoff = now - s->options.records_keep_ms;
 	w->inbox_cutoff = now - s->options.inbox_keep_ms;
+	w->person = s->sweep_person;
+	w->person_cutoff = (w->cutoff < w->inbox_cutoff ? w->cutoff : w->inbox_cutoff) - DURATION_DAY;
 	sqlite_read(s, &w->read);
 }
 
@@ -104,6 +142,19 @@ static void sweep_members(struct sqlite *s, const struct sweep *w)
 	sqlite_sql_int(op, w->thred);
 	sqlite_sql_int(op, w->to_who);
 	sqlite_sql_int(op, w->to_thred);
+}
+
+/* What memory knows is newer than what was read. */
+static void sweep_people(struct sqlite *s, const struct sweep *w)
+{
+	for (size_t i = 0; i < w->gone_count; i++) {
+		struct word *who = dict_get(&s->participants, w->gone[i]);
+		if (!who || who->at >= w->person_cutoff || who->waiting)
+			continue;
+		sqlite_sql_int(sqlite_add_sql(s, "delete from inbox where who=?"), who->n);
+		sqlite_sql_int(sqlite_add_sql(s, "delete from participant where n=?"), who->n);
+		dict_remove(&s->participants, who);
+	}
 }
 
 /* Once in a pass. */
@@ -129,16 +180,18 @@ static bool sweep_found(struct sqlite *s, const struct sweep *w)
 		sweep_archive(s, w);
 	if (w->to_who)
 		sweep_members(s, w);
-	if (w->to || w->archive_to || w->to_who) {
+	sweep_people(s, w);
+	if (w->to || w->archive_to || w->to_who || w->to_person) {
 		s->sweep_event = w->to ? w->to : w->from;
 		s->sweep_archive = w->archive_to ? w->archive_to : w->archive_from;
 		s->sweep_member[0] = w->to_who ? w->to_who : w->who;
 		s->sweep_member[1] = w->to_who ? w->to_thred : w->thred;
+		s->sweep_person = w->to_person ? w->to_person : w->person;
 		return true;
 	}
-	if (s->sweep_event || s->sweep_archive || s->sweep_member[0])
+	if (s->sweep_event || s->sweep_archive || s->sweep_member[0] || s->sweep_person)
 		sweep_inbox(s, w);
-	s->sweep_event = s->sweep_archive = s->sweep_member[0] = s->sweep_member[1] = 0;
+	s->sweep_event = s->sweep_archive = s->sweep_member[0] = s->sweep_member[1] = s->sweep_person = 0;
 	return false;
 }
 

@@ -36,7 +36,7 @@ static const char *const sql[ST_COUNT] = {
 	[ST_COMMIT] = "commit",
 	[ST_ROLLBACK] = "rollback",
 	[ST_WORD] = "insert into word values(?,?)",
-	[ST_PARTICIPANT] = "insert into participant values(?,?,null)",
+	[ST_PARTICIPANT] = "insert into participant values(?,?,null,?)",
 	[ST_EVENT] = "insert into event values(?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_EVENT_DONE] = "update event set thred=?,outcome=?,step=?,prev=?,rec=? where n=?",
 	[ST_THRED] = "insert into thred values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -47,7 +47,7 @@ static const char *const sql[ST_COUNT] = {
 	[ST_ARCHIVE] = "insert into archive values(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_MEMBER] = "insert or ignore into member values(?,?)",
 	[ST_INBOX] = "insert into inbox values(?,?,?)",
-	[ST_QUEUE] = "insert into queue values(?,?,?,?,?,?)",
+	[ST_QUEUE] = "insert into queue values(?,?,?,?,?,?,?)",
 	[ST_QUEUE_DONE] = "delete from queue where n=?",
 	[ST_STARTS] = "insert into starts values(?1,?2) on conflict do update set last=?2",
 };
@@ -90,6 +90,8 @@ static int write_text(sqlite3_stmt **all, struct op *op)
 	sqlite3_stmt *st = all[op->kind == OP_WORD ? ST_WORD : ST_PARTICIPANT];
 	sqlite3_bind_int64(st, 1, o->n);
 	bind_text(st, 2, o->text);
+	if (op->kind == OP_PARTICIPANT)
+		sqlite3_bind_int64(st, 3, o->at);
 	return run(st);
 }
 
@@ -197,6 +199,7 @@ static int write_queue(sqlite3_stmt **all, struct op *op)
 	sqlite3_bind_int64(st, 4, o->topic);
 	bind_blob(st, 5, o->target);
 	bind_blob(st, 6, o->body);
+	bind_or_null(st, 7, o->tries);
 	return run(st);
 }
 

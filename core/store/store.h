@@ -123,6 +123,7 @@ struct store_message {
 
 struct store_dead {
 	struct span target, pattern, reaction, version, error;
+	int64_t attempts; /* this one included; 0 = 1 */
 };
 
 struct accept; /* queue.h */

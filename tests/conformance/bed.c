@@ -102,6 +102,7 @@ static void deliver(void *arg, const struct delivery *d)
 	c->n = d->n;
 	c->event = d->event;
 	c->attempts = d->attempts;
+	c->tries = d->tries;
 	copy(c->source, sizeof c->source, d->source);
 	copy(c->id, sizeof c->id, d->id);
 	copy(c->target, sizeof c->target, d->target);

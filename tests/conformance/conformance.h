@@ -21,7 +21,7 @@ struct bed {
 	struct delivery_copy {
 		int64_t n, event;
 		char source[64], id[64], target[64], doc[1024], message[256];
-		int attempts;
+		int attempts, tries;
 	} got[4096];
 	size_t count;
 	char due_id[64];

@@ -220,10 +220,11 @@ static void dead_letters_are_kept_and_retried(void **state)
 	struct accept a = an_event("ann", "e1", "x");
 	bed_accept(b, &a);
 	until_count(b, 1);
-	struct store_dead dead = {.target = text("thred:t1"), .error = text("{\"code\":5000}")};
+	struct store_dead dead = {.target = text("thred:t1"), .error = text("{\"code\":5000}"), .attempts = 3};
 	struct store_changes c = no_changes();
 	c.delivery = b->got[0].n;
 	c.outcome = OUTCOME_ERROR;
+	assert_int_equal(b->got[0].tries, 0);
 	c.dead = &dead;
 	bed_durable(b, queue_settle(b->queue, &c, &e));
 	struct dead_id d = {0};
@@ -242,6 +243,7 @@ static void dead_letters_are_kept_and_retried(void **state)
 	until_count(b, 2);
 	assert_string_equal(b->got[1].id, "e1");
 	assert_string_equal(b->got[1].target, "thred:t1");
+	assert_int_equal(b->got[1].tries, 3);
 	r = (struct retried){0};
 	store_dead_retry(b->store, d.id, 1, retried, &r);
 	bed_until(b, &r.done, 1);
@@ -250,6 +252,13 @@ static void dead_letters_are_kept_and_retried(void **state)
 	store_look(b->store, &(struct look){.kind = LOOK_DEAD}, dead_rows, &d);
 	bed_until(b, &d.done, 1);
 	assert_int_equal(d.count, 0);
+	if (b->durable) {
+		bed_reopen(b);
+		bed_consume(b, "engine");
+		until_count(b, 1);
+		assert_string_equal(b->got[0].target, "thred:t1");
+		assert_int_equal(b->got[0].tries, 3);
+	}
 	bed_close(b);
 }
 

@@ -174,7 +174,8 @@ t.test("dead letters: list, show, retry, drop", with(function(w)
   local d = page.items[1]
   t.eq({ d.event.id, d.target, d.pattern, d.reaction }, { "b1", "thred:" .. id, "duo", "third" })
   t.ok(d.error.message:find("broken on purpose", 1, true))
-  t.ok(d.at and d.attempts and d.version)
+  t.ok(d.at and d.version)
+  t.eq(d.attempts, 1)
   t.eq(get(w, "/api/dead/" .. d.id).event.id, "b1")
   t.eq(get(w, "/api/events/b1").why, d.error.message)
   t.eq(get(w, "/api/dead?limit=1").after, d.id)
@@ -183,8 +184,13 @@ t.test("dead letters: list, show, retry, drop", with(function(w)
   t.eq(call(w, "DELETE", "/api/dead/" .. d.id), 200)
   t.eq(call(w, "DELETE", "/api/dead/" .. d.id), 404)
   t.eq(call(w, "GET", "/api/dead/x"), 400)
-  w:pattern(DUO:gsub('error%("broken on purpose"%)', "thred.n = 7"))
   local last = get(w, "/api/dead").items[1]
+  for attempts = 2, 3 do
+    t.eq(call(w, "POST", "/api/dead/" .. last.id .. "/retry"), 200)
+    last = get(w, "/api/dead").items[1]
+    t.eq({ last.attempts, last.event.id }, { attempts, "b2" })
+  end
+  w:pattern(DUO:gsub('error%("broken on purpose"%)', "thred.n = 7"))
   t.eq(call(w, "POST", "/api/dead/" .. last.id .. "/retry"), 200)
   t.eq(#get(w, "/api/dead").items, 0)
   t.eq(get(w, "/api/threds/" .. id).locals.n, 7)

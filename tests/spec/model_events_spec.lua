@@ -235,7 +235,7 @@ t.test("an event whose processing kills the process becomes a dead letter after 
   end) end)
   local o = w:outcome { type = "x", id = "k1", thredId = id, values = { n = "1" } }
   t.eq({ o.outcome, o.error.code }, { "error", 5000 })
-  t.eq(w:dead()[1].target, "thred:" .. id)
+  t.eq({ w:dead()[1].target, w:dead()[1].attempts }, { "thred:" .. id, 3 })
   t.eq(w:received("ann")[1].re, "k1")
   t.eq(w:thred(id).step, 1)
   w:close()

@@ -182,6 +182,26 @@ t.test("a dead letter that is tried again takes its step at the time of its retr
   w:close()
 end)
 
+t.test("an unbound event that was buried before it was routed starts its thred at the time of its retry", function()
+  local w = world.new()
+  w:pattern(TRIED:format("", ""))
+  world.task(function() w.queue:consume("engine", function(d)
+    d.attempts = 3
+    w.engine:handle(d)
+  end) end)
+  t.eq(w:outcome { type = "go" }.outcome, "error")
+  world.task(function() w.queue:consume("engine", function(d) w.engine:handle(d) end) end)
+  w:advance(5000)
+  local letter = w:dead()[1]
+  t.eq({ letter.target, letter.attempts }, { nil, 3 })
+  world.task(function() w.store:dead_retry(letter.id, runtime.now()) end)
+  local row = w:thred(w:threds {}[1].id)
+  t.eq(row.state.locals.at, runtime.now())
+  local first = world.task(function() return w.store:records(row.id)[1] end)
+  t.eq({ first.kind, runtime.now() - first.at }, { "in", 5000 })
+  w:close()
+end)
+
 local KEEPS = [[(function() local n = 0 return p.pattern "Keeps" { p.reaction "a" { p.where { type = "go" } {} },
   p.reaction "b" { p.any {
     p.where { type = "say" } { transform = { title = function() n = n + 1 return "n" .. n end }, publish = "ann",

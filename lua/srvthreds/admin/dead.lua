@@ -11,7 +11,7 @@ local function item(row)
     id = row.id, event = records.decoded(row.body), source = row.source, message = records.decoded(row.message),
     target = row.target, pattern = row.pattern,
     reaction = row.reaction, version = row.version, error = records.decoded(row.error),
-    attempts = row.attempts or 1, at = row.at,
+    attempts = row.attempts, at = row.at,
   }
 end
 

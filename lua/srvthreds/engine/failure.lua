@@ -37,8 +37,15 @@ local function sender(self, doc)
   return {}
 end
 
+-- How often this was tried: by somebody's retries before, and as often as it ended the process.
+---@param now integer 1 if it was tried just now
+local function attempts(delivery, now)
+  return (delivery and delivery.tries or 0) + (delivery and delivery.attempts or 0) + now
+end
+
 ---The event of `delivery` failed for `target`: dead letter, and the sender is told.
-function failure.dead(self, delivery, target, raised)
+---@param tried integer? 0: it was not tried now
+function failure.dead(self, delivery, target, raised, tried)
   if self:is_lost(delivery.epoch) then return end
   local err = codes.of(raised)
   report(self, delivery, err, target)
@@ -50,7 +57,8 @@ function failure.dead(self, delivery, target, raised)
   end
   self:settle(delivery, {
     outcome = "error", rec = { error = stored(err) }, events = list,
-    dead = { target = target, pattern = err.pattern, reaction = err.reaction, version = err.version, error = stored(err) },
+    dead = { target = target, pattern = err.pattern, reaction = err.reaction, version = err.version, error = stored(err),
+      attempts = attempts(delivery, tried or 1) },
   }, self:after(delivery, "error", list, { error = { code = err.code, message = err.message } }))
 end
 
@@ -110,14 +118,15 @@ function failure.timer(self, handle, step, delivery, state_bytes, raised, tried)
       input = delivery and { kind = "timer", at = step.now } or nil, reads = tried and tried.reads,
       tried = tried and sent(tried) }, events = list,
     state = state_bytes, due = nil,
-    dead = { target = "timer:" .. step.id, pattern = err.pattern, reaction = err.reaction, version = err.version, error = stored(err) },
+    dead = { target = "timer:" .. step.id, pattern = err.pattern, reaction = err.reaction, version = err.version,
+      error = stored(err), attempts = attempts(delivery, 1) },
   }, self:after(delivery, "error", list, { error = err }))
 end
 
 ---The process ended three times while this ran.
 function failure.killed(self, delivery)
   failure.dead(self, delivery, delivery.target or (delivery.doc and delivery.doc.thredId and "thred:" .. delivery.doc.thredId),
-    codes.error(codes.server, ("the process ended %d times while this event was processed"):format(delivery.attempts)))
+    codes.error(codes.server, ("the process ended %d times while this event was processed"):format(delivery.attempts)), 0)
 end
 
 ---Events for the system itself.

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What only the SQLite store has: housekeeping of participants, files of an older schema.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "conformance/conformance.h"
+
+enum { DAY = 86400000 };
+
+static struct bed bed;
+
+static sqlite3 *file(const struct bed *b)
+{
+	sqlite3 *db;
+	assert_int_equal(sqlite3_open(b->url + strlen("sqlite:"), &db), SQLITE_OK);
+	return db;
+}
+
+/* The first column of all rows, joined. */
+static const char *ask(const struct bed *b, const char *sql)
+{
+	static char answer[512];
+	sqlite3 *db = file(b);
+	sqlite3_stmt *st;
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+	answer[0] = '\0';
+	while (sqlite3_step(st) == SQLITE_ROW) {
+		strcat(answer, answer[0] ? " " : "");
+		strcat(answer, (const char *)sqlite3_column_text(st, 0));
+	}
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return answer;
+}
+
+static void say(struct bed *b, const char *source, const char *id, const struct store_changes *changes)
+{
+	struct error e = {0};
+	struct accept a = an_event(source, id, "x");
+	struct store_changes c = *changes;
+	a.at = runtime_now(b->rt);
+	size_t before = b->count;
+	bed_accept(b, &a);
+	for (int i = 0; i < 100 && b->count == before; i++)
+		bed_turn(b);
+	c.delivery = b->got[before].n;
+	bed_durable(b, queue_settle(b->queue, &c, &e));
+}
+
+static void nothing(void *arg, const struct rows *rows, const struct error *e)
+{
+	(void)rows;
+	assert_null(e);
+	*(int64_t *)arg += 1;
+}
+
+static void days(struct bed *b, int count, const char *reader)
+{
+	for (int i = 0; i < count; i++) {
+		int64_t done = 0;
+		runtime_advance(b->rt, DAY);
+		store_look(b->store, &(struct look){.kind = LOOK_CURSOR, .id = text(reader)}, nothing, &done);
+		bed_until(b, &done, 1);
+	}
+}
+
+static struct store_changes of(int outcome)
+{
+	struct store_changes c = no_changes();
+	c.outcome = outcome;
+	return c;
+}
+
+static void who_has_gone_is_dropped(void **state)
+{
+	struct bed *b = *state;
+	struct error e = {0};
+	struct store_options o = {.dedup_keep_ms = 2LL * DAY, .inbox_keep_ms = 2LL * DAY, .records_keep_ms = 2LL * DAY};
+	bed_open(b, &o);
+	bed_consume(b, "engine");
+	struct store_changes handled = of(OUTCOME_HANDLED);
+	say(b, "idle", "e1", &handled);
+	struct span boxes[] = {text("box"), text("reader")};
+	struct store_event out = {.id = text("o1"), .body = text("{\"id\":\"o1\"}"), .inbox = boxes, .inboxes = 2};
+	struct store_changes sends = handled;
+	sends.events = &out;
+	sends.event_count = 1;
+	say(b, "sender", "e2", &sends);
+	struct store_dead dead = {.target = text("thred:x"), .error = text("{\"code\":5000}")};
+	struct store_changes fails = of(OUTCOME_ERROR);
+	fails.dead = &dead;
+	say(b, "failed", "e3", &fails);
+	struct accept open = an_event("waits", "e4", "x");
+	bed_accept(b, &open);
+	struct span member = text("member");
+	struct begun x = bed_begin_new(b, "t1", "p", 0, 0);
+	struct store_changes c = no_changes();
+	c.state = text("{}");
+	c.members = &member;
+	c.member_count = 1;
+	bed_durable(b, store_commit(x.step, &c, &e));
+	days(b, 2, "reader");
+	const char all[] = "box failed idle member reader sender waits";
+	assert_string_equal(ask(b, "select id from participant order by id"), all);
+	days(b, 3, "reader");
+	assert_string_equal(ask(b, "select id from participant order by id"), "failed member reader waits");
+	assert_string_equal(ask(b, "select count(*) from inbox"), "1"); /* the reader's: it may come back for more */
+	say(b, "idle", "e5", &handled);                                 /* back again, under another number */
+	bed_close(b);
+	bed_open(b, &o);
+	bed_consume(b, "engine");
+	say(b, "idle", "e6", &sends);
+	assert_string_equal(ask(b, "select p.id from event e join participant p on p.n=e.source order by e.n"),
+			    "failed waits idle idle");
+	assert_string_equal(ask(b, "select p.id||i.k from inbox i join participant p on p.n=i.who order by 1"),
+			    "box1 reader1 reader2");
+	bed_close(b);
+}
+
+static void an_older_file_is_upgraded(void **state)
+{
+	struct bed *b = *state;
+	struct error e = {0};
+	bed_open(b, NULL);
+	bed_consume(b, "engine");
+	struct store_dead dead = {.target = text("thred:x"), .error = text("{\"code\":5000}")};
+	struct store_changes fails = of(OUTCOME_ERROR);
+	fails.dead = &dead;
+	say(b, "ann", "e1", &fails);
+	struct store_message message = {.topic = text("engine"), .target = text("offer:t"), .body = text("{}")};
+	struct store_changes sends = no_changes();
+	sends.messages = &message;
+	sends.message_count = 1;
+	bed_durable(b, queue_settle(b->queue, &sends, &e));
+	bed_close(b);
+	sqlite3 *db = file(b);
+	assert_int_equal(sqlite3_exec(db,
+				      "alter table queue drop column tries;alter table dead drop column attempts;"
+				      "alter table participant drop column at;pragma user_version=1",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	bed_open(b, NULL);
+	bed_consume(b, "engine");
+	assert_string_equal(ask(b, "pragma user_version"), "2");
+	assert_string_equal(ask(b, "select coalesce(attempts,1) from dead"), "1");
+	assert_string_equal(ask(b, "select at from participant"), "1700000000000");
+	for (int i = 0; i < 100 && b->count == 0; i++)
+		bed_turn(b);
+	assert_string_equal(b->got[0].target, "offer:t");
+	say(b, "ann", "e2", &fails);
+	assert_string_equal(ask(b, "select coalesce(attempts,1) from dead"), "1 1");
+	bed_close(b);
+}
+
+int main(void)
+{
+	bed = (struct bed){.scheme = "sqlite:", .durable = true, .virtual_time = true};
+	const struct CMUnitTest tests[] = {BED_TEST(who_has_gone_is_dropped), BED_TEST(an_older_file_is_upgraded)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
