@@ -30,6 +30,8 @@
 	X(LUA_MEMORY, GAUGE, "lua_memory_bytes", "", 1, "Memory held by Lua")                                          \
 	X(BUDGET_EXCEEDED, COUNTER, "script_budget_exceeded_total", "pattern,reaction,kind", 1000,                     \
 	  "Scripts stopped by their limits of cpu, wall, memory or stack")                                             \
+	X(PATTERNS_PAUSED, GAUGE, "patterns_paused", "", 1, "Patterns that are paused")                                \
+	X(PATTERN_WAITING, GAUGE, "pattern_events_waiting", "pattern", 200, "Events that wait for a paused pattern")   \
 	X(BUILD_INFO, GAUGE, "build_info", "version,revision", 4, "1, with what was built")
 
 enum metric {

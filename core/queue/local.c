@@ -63,6 +63,7 @@ struct topic *topic_get(struct local_queue *q, struct span name)
 	t->len = name.len;
 	memcpy(t->name, name.data, name.len);
 	t->engine = span_same(name, span_of("engine"));
+	t->at_once = t->engine || (name.len > 7 && memcmp(name.data, "engine/", 7) == 0);
 	t->spilled = true;
 	t->spill_last = q->s->next_n - 1;
 	HASH_ADD_KEYPTR(hh, q->topics, t->name, t->len, t);
@@ -143,6 +144,11 @@ struct span local_doc(const struct pending *p)
 	return p->d.doc;
 }
 
+bool local_waited(const struct pending *p)
+{
+	return p->topic->at_once && !p->topic->engine && p->d.target.data && p->d.event && !p->emitted;
+}
+
 void local_put(struct local_queue *q, const struct local_put *put)
 {
 	struct topic *t = topic_get(q, put->topic.data ? put->topic : span_of("engine"));
@@ -163,7 +169,7 @@ void local_put(struct local_queue *q, const struct local_put *put)
 		p->d.ref = p->shared->ref;
 	}
 	p->of_event = !p->emitted && !put->target.data && !put->message.data && put->event;
-	if (t->engine) {
+	if (t->at_once) {
 		local_arrive(t, p);
 		return;
 	}
@@ -223,9 +229,41 @@ bool local_backlog_done(const struct local_queue *q)
 
 static void consume(struct queue *base, struct span topic, const struct consumer *consumer)
 {
-	struct topic *t = topic_get((struct local_queue *)base, topic);
+	struct local_queue *q = (struct local_queue *)base;
+	struct topic *t = topic_get(q, topic);
 	t->consumer = consumer ? *consumer : (struct consumer){0};
+	if (!consumer && !t->spilled) { /* what comes from now on stays on disk */
+		t->spilled = true;
+		t->cursor = t->last ? t->last->d.n : q->s->next_n - 1;
+	}
 	topic_kick(t);
+}
+
+static void back(struct queue *base, int64_t n)
+{
+	struct local_queue *q = (struct local_queue *)base;
+	struct pending *p = local_find(q, n);
+	if (!p)
+		return;
+	struct topic *t = p->topic;
+	struct pending **at = &t->first;
+	while (*at && (*at)->d.n < n)
+		at = &(*at)->next;
+	p->next = *at;
+	*at = p;
+	if (!p->next)
+		t->last = p;
+	p->running = false;
+	running_settled(q->s->running, p->d.key);
+	t->running--;
+	t->ready++;
+	topic_kick(t);
+}
+
+static bool is_empty(struct queue *base, struct span topic)
+{
+	struct topic *t = topic_get((struct local_queue *)base, topic);
+	return !t->first && !t->running && !t->spilled;
 }
 
 static int64_t settle(struct queue *base, const struct store_changes *changes, struct error *e)
@@ -245,7 +283,7 @@ static size_t depth(struct queue *base)
 	return HASH_COUNT(((struct local_queue *)base)->by_n);
 }
 
-static const struct queue_class queue_local = {local_accept, consume, settle, on_release, depth};
+static const struct queue_class queue_local = {local_accept, consume, settle, on_release, depth, back, is_empty};
 
 struct local_queue *local_new(struct sqlite *s)
 {

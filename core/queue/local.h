@@ -43,6 +43,7 @@ struct queue *local_base(struct local_queue *q);
 
 struct pending *local_find(struct local_queue *q, int64_t n);
 struct span local_doc(const struct pending *p);
+bool local_waited(const struct pending *p); /* one target of an event, put aside by the engine until later */
 void local_put(struct local_queue *q, const struct local_put *put);
 /* An accept that can't wait (it is part of a commit): duplicates are looked up at once. */
 void local_accept_sure(struct local_queue *q, const struct accept *a);

@@ -22,7 +22,8 @@ struct topic {
 	size_t ready, running;
 	int64_t cursor;     /* spilled: rows up to this n are in memory or settled */
 	int64_t spill_last; /* the last row that is on disk only */
-	bool engine;        /* delivered before it is durable; holds events that were accepted */
+	bool engine;        /* holds events that were accepted */
+	bool at_once;       /* delivered before it is durable: the engine's own topics */
 	bool spilled, reading, kicked;
 	size_t len;
 	char name[];

@@ -193,8 +193,12 @@ static int l_consume(lua_State *L)
 	struct lua_store *o = lua_store_check(L, 1);
 	size_t len;
 	const char *topic = luaL_checklstring(L, 2, &len);
-	luaL_checktype(L, 3, LUA_TFUNCTION);
 	lua_settop(L, 3);
+	if (lua_isnil(L, 3)) {
+		queue_consume(o->queue, (struct span){topic, len}, NULL);
+		return 0;
+	}
+	luaL_checktype(L, 3, LUA_TFUNCTION);
 	/* Owned by Lua, for as long as the state lives: a topic's consumer is seldom replaced. */
 	struct lua_consumer *c = lua_newuserdatauv(L, sizeof *c, 0);
 	luaL_ref(L, LUA_REGISTRYINDEX);
@@ -212,10 +216,28 @@ static int l_depth(lua_State *L)
 	return 1;
 }
 
+static int l_back(lua_State *L)
+{
+	struct lua_store *o = lua_store_check(L, 1);
+	luaL_checktype(L, 2, LUA_TTABLE);
+	queue_back(o->queue, lua_int_field(L, 2, "n", 0));
+	return 0;
+}
+
+static int l_empty(lua_State *L)
+{
+	struct lua_store *o = lua_store_check(L, 1);
+	size_t len;
+	const char *topic = luaL_checklstring(L, 2, &len);
+	lua_pushboolean(L, queue_empty(o->queue, (struct span){topic, len}));
+	return 1;
+}
+
 void lua_queue_open(lua_State *L, int store)
 {
-	static const luaL_Reg methods[] = {
-		{"accept", l_accept}, {"settle", l_settle}, {"consume", l_consume}, {"depth", l_depth}, {NULL, NULL}};
+	static const luaL_Reg methods[] = {{"accept", l_accept}, {"settle", l_settle}, {"consume", l_consume},
+					   {"depth", l_depth},   {"back", l_back},     {"empty", l_empty},
+					   {NULL, NULL}};
 	int owner = lua_absindex(L, store);
 	struct lua_store **queue = lua_newuserdatauv(L, sizeof *queue, 1);
 	*queue = *(struct lua_store **)lua_touserdata(L, owner);

@@ -31,3 +31,13 @@ size_t queue_depth(struct queue *q)
 {
 	return q->class->depth(q);
 }
+
+void queue_back(struct queue *q, int64_t n)
+{
+	q->class->back(q, n);
+}
+
+bool queue_empty(struct queue *q, struct span topic)
+{
+	return q->class->empty(q, topic);
+}

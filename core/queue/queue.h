@@ -5,6 +5,9 @@
  *
  * A delivery belongs to the queue: it is valid until it is settled, or until the store says `failed` (then it comes again).
  * Deliveries of one topic start in the order of their n.
+ *
+ * The engine's own topics ("engine", and "engine/…" for what it puts aside) are delivered before they are durable, all
+ * others after that. A topic without a consumer holds nothing in memory once it has been consumed, or never was.
  */
 #ifndef SRVTHREDS_QUEUE_H
 #define SRVTHREDS_QUEUE_H
@@ -57,5 +60,9 @@ int64_t queue_settle(struct queue *q, const struct store_changes *changes, struc
 void queue_on_release(struct queue *q, void (*fn)(void *arg, int ref), void *arg);
 /* Deliveries known and not settled, of all topics; for metrics. */
 size_t queue_depth(struct queue *q);
+/* Gives a delivery back, unsettled: it comes again, in its place by n. End the consumer first, or it comes at once. */
+void queue_back(struct queue *q, int64_t n);
+/* Nothing of this topic waits or runs, in memory or on disk. False while that isn't known: before it is consumed. */
+bool queue_empty(struct queue *q, struct span topic);
 
 #endif

@@ -38,6 +38,8 @@ struct queue_class {
 	int64_t (*settle)(struct queue *q, const struct store_changes *changes, struct error *e);
 	void (*on_release)(struct queue *q, void (*fn)(void *arg, int ref), void *arg);
 	size_t (*depth)(struct queue *q);
+	void (*back)(struct queue *q, int64_t n);
+	bool (*empty)(struct queue *q, struct span topic);
 };
 
 /* First member of a backend's own struct. */

@@ -149,7 +149,7 @@ static void read_messages(lua_State *L, struct lua_store *o, int table, struct s
 		list[i].topic = lua_span_field(L, at, "topic");
 		list[i].target = lua_span_field(L, at, "target");
 		list[i].body = json_field(L, o, at, "body");
-		if (!list[i].target.data)
+		if (!list[i].target.data && !list[i].topic.data) /* without: the delivery's event itself, for later */
 			lua_error_raisef(L, ERROR_MISSING, "changes.messages[%d] needs a target", (int)i + 1);
 		lua_pop(L, 1);
 	}

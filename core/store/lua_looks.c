@@ -258,6 +258,12 @@ static int l_thred_counts(lua_State *L)
 	return look(L, SHAPE_LIST, &x);
 }
 
+static int l_queue_counts(lua_State *L)
+{
+	struct look x = {.kind = LOOK_QUEUE_COUNTS};
+	return look(L, SHAPE_LIST, &x);
+}
+
 static int l_active_files(lua_State *L)
 {
 	struct look x = {.kind = LOOK_ACTIVE_FILES};
@@ -478,6 +484,7 @@ int lua_store_looks(lua_State *L)
 					   {"seen", l_seen},
 					   {"counts", l_counts},
 					   {"thred_counts", l_thred_counts},
+					   {"queue_counts", l_queue_counts},
 					   {"active_files", l_active_files},
 					   {"put_pattern", l_put_pattern},
 					   {"active_patterns", l_active_patterns},

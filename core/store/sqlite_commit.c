@@ -187,6 +187,21 @@ static int64_t record(struct commit *c)
 	return sqlite_add_event(s, &row, x->rec, (struct span){NULL, 0});
 }
 
+/* An event whose every target was put aside is "queued" until one of them is done: matched if any matched, else the first. */
+static void late_outcome(struct commit *c)
+{
+	int outcome = c->changes->outcome;
+	if (!c->delivery || !local_waited(c->delivery) || outcome == OUTCOME_NONE || outcome == OUTCOME_QUEUED)
+		return;
+	struct op_sql *op =
+		sqlite_add_sql(c->s, "update event set outcome=? where n=? and source>0 and (outcome=? or ?=?)");
+	sqlite_sql_int(op, outcome);
+	sqlite_sql_int(op, c->delivery->d.event);
+	sqlite_sql_int(op, OUTCOME_QUEUED);
+	sqlite_sql_int(op, outcome);
+	sqlite_sql_int(op, OUTCOME_MATCHED);
+}
+
 static void chain(struct commit *c, int64_t n)
 {
 	if (c->t && n)
@@ -317,6 +332,7 @@ static void apply(struct commit *c)
 	if (c->t)
 		take_state(c);
 	chain(c, record(c));
+	late_outcome(c);
 	for (size_t i = 0; i < x->event_count; i++)
 		emit(c, &x->events[i]);
 	for (size_t i = 0; i < x->message_count; i++)

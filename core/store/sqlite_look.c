@@ -64,6 +64,8 @@ static const char *const queries[] = {
 			      "(select text from word where n=t.reaction) reaction,"
 			      "t.status,count(*) count,min(coalesce(t.reacted,t.started)) oldest from thred t "
 			      "group by t.pattern,t.version,t.reaction,t.status order by 1,2,3,t.status",
+	[LOOK_QUEUE_COUNTS] = "select (select text from word where n=q.topic) topic,count(*) count,min(q.at) oldest "
+			      "from queue q group by q.topic order by 1",
 	[LOOK_ACTIVE_PATTERNS] =
 		"select a.id,a.hash,a.at,a.enabled,p.file from active a join pattern p on p.hash=a.hash order by a.id",
 	[LOOK_ACTIVE_FILES] = "select f.hash,f.path,f.source from active a join pattern_file f on f.hash=a.hash",

@@ -300,6 +300,113 @@ struct sizes {
 	size_t inbox, records;
 };
 
+/* Puts delivery n aside: the event itself (no target), or a target of it. */
+static void put_aside(struct bed *b, int64_t n, const char *topic, const char *target)
+{
+	struct store_message m = {text(topic), text(target), {NULL, 0}};
+	struct store_changes c = no_changes();
+	struct error e = {0};
+	c.delivery = n;
+	c.outcome = target ? OUTCOME_NONE : OUTCOME_QUEUED;
+	c.messages = &m;
+	c.message_count = 1;
+	bed_durable(b, queue_settle(b->queue, &c, &e));
+}
+
+static void ask_outcome(void *arg, const struct rows *rows, const struct error *e)
+{
+	int64_t *outcome = arg;
+	assert_null(e);
+	assert_int_equal(rows->count, 1);
+	for (size_t i = 0; i < rows->columns; i++)
+		if (strcmp(rows->names[i], "outcome") == 0)
+			*outcome = 100 + rows->cells[i].number;
+}
+
+static int64_t outcome_of(struct bed *b, const char *id)
+{
+	int64_t outcome = 0;
+	struct look look = {.kind = LOOK_EVENT, .id = text(id), .source = text("ann")};
+	store_look(b->store, &look, ask_outcome, &outcome);
+	bed_until(b, &outcome, 1);
+	return outcome - 100;
+}
+
+static void put_aside_and_given_back(void **state)
+{
+	struct bed *b = open_bed(state);
+	struct span aside = text("engine/aside");
+	bed_consume(b, "engine");
+	for (int i = 0; i < 5; i++) {
+		char id[16];
+		snprintf(id, sizeof id, "e%d", i);
+		struct accept a = an_event("ann", id, "x");
+		bed_accept(b, &a);
+	}
+	until_count(b, 5);
+	for (size_t i = 0; i < 5; i++)
+		put_aside(b, b->got[i].n, "engine/aside", NULL);
+	assert_int_equal(queue_depth(b->queue), 0); /* nobody consumes them: on disk only */
+	assert_false(queue_empty(b->queue, aside));
+	assert_int_equal(outcome_of(b, "e3"), OUTCOME_QUEUED);
+	if (b->durable)
+		bed_reopen(b);
+	b->count = 0;
+	bed_consume(b, "engine");
+	bed_consume(b, "engine/aside");
+	until_count(b, 5);
+	settle(b, b->got[0].n, OUTCOME_MATCHED);
+	queue_consume(b->queue, aside, NULL);
+	int64_t ns[4];
+	for (size_t i = 0; i < 4; i++)
+		ns[i] = b->got[i + 1].n;
+	queue_back(b->queue, ns[2]);
+	for (size_t i = 0; i < 4; i++) /* in any order, the third twice */
+		queue_back(b->queue, ns[3 - i]);
+	b->count = 0;
+	bed_consume(b, "engine/aside");
+	until_count(b, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(b->got[i].n, ns[i]);
+		assert_int_equal(b->got[i].event, b->got[0].event + (int64_t)i);
+		assert_false(queue_empty(b->queue, aside));
+		bed_durable(b, settle(b, b->got[i].n, OUTCOME_NO_PATTERN));
+	}
+	assert_true(queue_empty(b->queue, aside));
+	assert_int_equal(outcome_of(b, "e0"), OUTCOME_MATCHED);
+	assert_int_equal(outcome_of(b, "e3"), OUTCOME_NO_PATTERN);
+	bed_close(b);
+}
+
+/* An event whose targets are all put aside has no outcome before one of them has: matched, if any matched. */
+static void outcome_of_what_was_put_aside(void **state)
+{
+	struct bed *b = open_bed(state);
+	bed_consume(b, "engine");
+	struct accept a = an_event("ann", "e", "x");
+	bed_accept(b, &a);
+	until_count(b, 1);
+	struct store_message list[] = {{text("engine/one"), text("a"), {NULL, 0}},
+				       {text("engine/two"), text("b"), {NULL, 0}}};
+	struct store_changes c = no_changes();
+	struct error e = {0};
+	c.delivery = b->got[0].n;
+	c.outcome = OUTCOME_QUEUED;
+	c.messages = list;
+	c.message_count = 2;
+	bed_durable(b, queue_settle(b->queue, &c, &e));
+	assert_int_equal(outcome_of(b, "e"), OUTCOME_QUEUED);
+	bed_consume(b, "engine/one");
+	until_count(b, 2);
+	bed_durable(b, settle(b, b->got[1].n, OUTCOME_ERROR));
+	assert_int_equal(outcome_of(b, "e"), OUTCOME_ERROR);
+	bed_consume(b, "engine/two");
+	until_count(b, 3);
+	bed_durable(b, settle(b, b->got[2].n, OUTCOME_MATCHED));
+	assert_int_equal(outcome_of(b, "e"), OUTCOME_MATCHED);
+	bed_close(b);
+}
+
 static void inbox_rows(void *arg, const struct rows *rows, const struct error *e)
 {
 	struct sizes *x = arg;
@@ -370,6 +477,8 @@ int queue_conformance(const char *scheme, bool durable, bool virtual_time)
 		BED_TEST(messages_and_services),
 		BED_TEST(dead_letters_are_kept_and_retried),
 		BED_TEST(more_than_memory_holds),
+		BED_TEST(put_aside_and_given_back),
+		BED_TEST(outcome_of_what_was_put_aside),
 		BED_TEST(old_things_are_swept),
 	};
 	return cmocka_run_group_tests_name(scheme, tests, NULL, NULL);

@@ -32,11 +32,11 @@ local FACTS = {
   groups = { group0 = { "ann", "bob" } },
 }
 
----@param options table? { url, facts, max_pages }
+---@param options table? { url, facts, max_pages, pauses }
 function world.new(options)
   options = options or {}
   local self = setmetatable({ inboxes = {}, n = 0, facts = options.facts or FACTS, url = options.url or "memory:",
-    max_pages = options.max_pages }, world)
+    max_pages = options.max_pages, pauses = options.pauses }, world)
   task(function() self:open() end)
   return self
 end
@@ -47,7 +47,7 @@ function world:open()
   self.patterns = patterns.new(self.store)
   self.patterns:load()
   self.engine = engine.new {
-    store = self.store, queue = self.queue, patterns = self.patterns, directory = self.directory,
+    store = self.store, queue = self.queue, patterns = self.patterns, directory = self.directory, pauses = self.pauses,
     push = function(who, _, bytes)
       self.inboxes[who] = self.inboxes[who] or {}
       table.insert(self.inboxes[who], json.decode(bytes))

@@ -58,7 +58,8 @@ local function moves(rec)
 end
 
 local REFUSED = {
-  exists = "its thred exists already", max = "max_instances threds of it run already",
+  exists = "its thred exists already", parent = "the thred that spawned it has ended",
+  max = "max_instances threds of it run already",
   interval = "instance_interval has not passed since its last start",
 }
 
@@ -68,7 +69,11 @@ local function with_offers(text, rec)
 end
 
 local WHY = {
-  queued = function() return "it is accepted and waits to be processed" end,
+  queued = function(rec)
+    if rec.waits then return ("it waits for pattern %s, which is paused"):format(rec.waits) end
+    if rec.targets then return "it waits for patterns that are paused: " .. table.concat(rec.targets, ", ") end
+    return "it is accepted and waits to be processed"
+  end,
   matched = function(rec)
     if rec.targets then return with_offers("it went to several targets: " .. table.concat(rec.targets, ", "), rec) end
     if rec.agent then return ("agent %s handled it"):format(rec.agent) end

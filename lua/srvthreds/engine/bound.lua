@@ -80,6 +80,7 @@ function bound.handle(self, delivery, thred_id)
     if handle then handle:abort() end
     return failure.no_thred(self, delivery, thred_id)
   end
+  if self.pauses:puts_off(delivery, row.pattern) then return handle:abort() end
   local ok, e = xpcall(run, codes.traced, self, handle, row, delivery)
   if not ok then
     handle:abort()

@@ -15,6 +15,8 @@ local function stored(err)
 end
 
 local function report(self, delivery, err, target)
+  self.pauses:note(err)
+  if err.quiet then return end -- said once, not with each event
   self.log[err.authors and "warn" or "error"](err.authors and "pattern failed" or "step failed", {
     pattern = err.pattern, reaction = err.reaction, version = err.version, err_code = err.code, err = err.message,
     event_id = delivery.doc and delivery.doc.id, event_type = delivery.doc and delivery.doc.type, target = target,

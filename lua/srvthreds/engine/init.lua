@@ -19,6 +19,7 @@ local events = require "srvthreds.engine.event"
 local failure = require "srvthreds.engine.failure"
 local messages = require "srvthreds.engine.messages"
 local offers = require "srvthreds.engine.offers"
+local pauses = require "srvthreds.engine.pauses"
 local route = require "srvthreds.engine.route"
 local sources = require "srvthreds.pattern.sources"
 local timers = require "srvthreds.engine.timers"
@@ -35,6 +36,7 @@ engine.__index = engine
 ---@field directory table who exists: participants, groups, roles, services
 ---@field push fun(participant: string, event_id: string, bytes: string)? tells sessions of a new inbox entry
 ---@field watch fun(kind: string, what: table)? the live feed
+---@field pauses srvthreds.PauseOptions? when a pattern is paused, and what becomes of its events
 
 ---@param options EngineOptions
 function engine.new(options)
@@ -46,9 +48,12 @@ function engine.new(options)
     resolve = addresses.of_step,
   }, engine)
   self.offers = offers.new(self)
+  self.pauses = pauses.new(self, options.pauses)
+  self.patterns.pauses = self.pauses
   self.handlers = {
     start = messages.start, offer = messages.offer, spawn = messages.spawn, terminate = messages.terminate,
     transition = messages.transition, ended = messages.ended, thred = bound.handle, timer = timers.retry,
+    route = route.again,
   }
   self.processed = setmetatable({}, { __index = function(t, outcome)
     t[outcome] = metrics.counter("srvthreds_events_processed_total", { outcome = outcome })
@@ -63,11 +68,20 @@ engine.commit = require "srvthreds.engine.commit"
 ---Starts consuming.
 function engine:start()
   self.offers:load()
+  self.pauses:load()
   self.store:on_durable(function(list) self:durable(list) end)
   self.store:on_failed(function(list, err) self:failed(list, err) end)
-  self.store:on_due(function(id, due) timers.due(self, id, due) end)
+  self.store:on_due(function(id, due) self:due(id, due) end)
   self.queue:consume("engine", function(delivery) self:handle(delivery) end)
 end
+
+function engine:due(id, due) timers.due(self, id, due) end
+
+---The pattern is paused: nobody waits for what was put aside.
+function engine:let_go(pattern_id) route.let_go(self, pattern_id) end
+
+---This delivery becomes a dead letter of that target.
+function engine:bury(delivery, target, err) failure.dead(self, delivery, target, err) end
 
 ---A commit failed since this began: what it saw may never have reached the disk. It comes to nothing, without a word: the
 ---queue delivers again what it holds.
@@ -108,7 +122,7 @@ end
 
 function engine:act_on(delivery)
   local target = delivery.target
-  if target and delivery.doc and (target:find("^start:") or target:find("^offer:")) then return route.part(self, delivery) end
+  if target and delivery.doc and route.is_part(target) then return route.part(self, delivery) end
   if target then return self:dispatch(delivery, target) end
   local thred_id = delivery.doc.thredId
   if thred_id == "SYSTEM" then return failure.system(self, delivery) end
@@ -175,6 +189,7 @@ function engine:failed(list, err)
   end
   for _, fn in pairs(waiters) do pcall(fn, { outcome = "pending", threds = {} }) end -- its number may become another's
   for _, r in pairs(routes) do r.lock:release() end
+  self.pauses:failed()
   self.offers:load()
 end
 

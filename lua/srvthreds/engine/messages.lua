@@ -45,6 +45,7 @@ function messages.start(self, delivery, pattern_id)
     return failure.dead(self, delivery, delivery.target, codes.error(codes.not_found,
       ("pattern %s is not active any more"):format(pattern_id), { pattern = pattern_id }))
   end
+  if self.pauses:puts_off(delivery, pattern_id) then return end
   local doc = delivery.doc
   local id = ids.started(self.key, pattern.id, doc.source.id, doc.id)
   local handle, why = begin_new(self, id, pattern, delivery.at)
@@ -87,6 +88,7 @@ function messages.offer(self, delivery, id)
     if handle then handle:abort() end
     return self:settle(delivery, { outcome = "not_matched", rec = { thred = id } }, self:after(delivery, "not_matched", nil))
   end
+  if self.pauses:puts_off(delivery, row.pattern) then return handle:abort() end
   guarded(self, delivery, handle, function()
     local s = bound.step(self, handle, row, delivery.at)
     s:take(delivery.doc)
@@ -95,14 +97,25 @@ function messages.offer(self, delivery, id)
   end)
 end
 
+-- What ends a child is told to the child: one that waited to be begun may have missed it.
+local function has_no_parent(self, delivery)
+  local m = delivery.message
+  if m.type == "sibling" or not self.pauses:waited_for(delivery) then return false end
+  local handle, row = self.store:begin(m.parent)
+  if handle then handle:abort() end
+  return not row or row.status ~= "active"
+end
+
 ---A step of another thred spawned this one.
 function messages.spawn(self, delivery, id)
   local m = delivery.message
+  if self.pauses:puts_off(delivery, m.pattern) then return end
   local pattern = self.patterns:active(m.pattern)
   if not pattern then
     return failure.dead(self, delivery, delivery.target, codes.error(codes.not_found,
       ("pattern %s, to be spawned by thred %s, is not active any more"):format(m.pattern, m.parent), { pattern = m.pattern }))
   end
+  if has_no_parent(self, delivery) then return refused(self, delivery, pattern, "parent", id, m.parent) end
   local handle, why = begin_new(self, id, pattern, m.at)
   if not handle then
     local gone = m.type ~= "sibling" and why ~= "exists"

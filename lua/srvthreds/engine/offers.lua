@@ -16,7 +16,7 @@ function offers:place(pattern, reaction)
   local key = pattern.version .. "/" .. reaction.name
   local place = self.places[key]
   if not place then
-    place = { id = key, key = key, condition = reaction.condition, threds = {}, order = 0, count = 0 }
+    place = { id = key, key = key, pattern = pattern.id, condition = reaction.condition, threds = {}, order = 0, count = 0 }
     self.places[key] = place
     self.index:add(place, reaction.condition)
   end
@@ -50,12 +50,13 @@ function offers:moved(step)
 end
 
 ---Ids of the threds that may want this unbound event, oldest first.
-function offers:candidates(doc)
+---@param wanted fun(pattern: string): boolean? of which patterns; nil: of all
+function offers:candidates(doc, wanted)
   local found = {}
   if not next(self.places) then return found end
   for _, place in ipairs(self.index:candidates(doc)) do
     local here = {}
-    for id in pairs(place.threds) do here[#here + 1] = id end
+    for id in pairs((not wanted or wanted(place.pattern)) and place.threds or {}) do here[#here + 1] = id end
     table.sort(here, function(a, b) return place.threds[a] < place.threds[b] end)
     table.move(here, 1, #here, #found + 1, found)
   end

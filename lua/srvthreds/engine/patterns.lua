@@ -79,6 +79,7 @@ function patterns:use(pattern, enabled)
   self.names[pattern.name] = pattern
   pattern.enabled = enabled ~= false and pattern.active ~= false
   if pattern.enabled then self.index:add(pattern, pattern.reactions[1].condition) end
+  if self.pauses then self.pauses:used(pattern) end
 end
 
 ---No new threds of this pattern; live ones go on.
@@ -129,6 +130,7 @@ function patterns:upgrade(step)
   local state = step.state
   local to = self.actives[state.pattern]
   if not to or to.version == state.version or state.status ~= "active" then return end
+  if self.pauses and self.pauses:is_paused(state.pattern) then return end
   local i = to.by_name[state.reaction]
   local reaction = i and to.reactions[i]
   local old = step:reaction()

@@ -165,7 +165,7 @@ function rerun.new(f)
   local self = setmetatable({
     key = f.key, id = f.id, began = f.began, versions = f.versions, row = { id = f.id, step = 0 }, spawned = {},
     log = SILENT, waiters = {}, changes = {}, epoch = 0, sources = sources, builtin = builtin,
-    offers = { moved = function() end },
+    offers = { moved = function() end }, pauses = SILENT,
   }, rerun)
   self.store, self.directory = setmetatable({ run = self }, store), setmetatable({ run = self }, directory)
   self.patterns = setmetatable({ run = self }, patterns)

@@ -48,6 +48,7 @@ function timers.due(self, id, due)
       if handle then handle:abort() end
       return
     end
+    if row.status == "active" and self.pauses:holds_timer(row.pattern, id, due) then return handle:abort() end
     local done, err = pcall(run, self, handle, row, nil)
     if done then return end
     handle:abort()
@@ -73,6 +74,7 @@ function timers.retry(self, delivery, id)
     local outcome = row and row.status == "active" and "not_matched" or "no_thred"
     return self:settle(delivery, { outcome = outcome, rec = { thred = id } }, self:after(nil, nil))
   end
+  if self.pauses:puts_off(delivery, row.pattern) then return handle:abort() end
   local ok, e = pcall(run, self, handle, row, delivery)
   if not ok then
     handle:abort()
