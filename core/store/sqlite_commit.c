@@ -193,8 +193,8 @@ static void late_outcome(struct commit *c)
 	int outcome = c->changes->outcome;
 	if (!c->delivery || !local_waited(c->delivery) || outcome == OUTCOME_NONE || outcome == OUTCOME_QUEUED)
 		return;
-	struct op_sql *op =
-		sqlite_add_sql(c->s, "update event set outcome=? where n=? and source>0 and (outcome=? or ?=?)");
+	struct op_sql *op = sqlite_add_sql(c->s,
+					   "update event set outcome=? where n=? and source>0 and (outcome=? or ?=?)");
 	sqlite_sql_int(op, outcome);
 	sqlite_sql_int(op, c->delivery->d.event);
 	sqlite_sql_int(op, OUTCOME_QUEUED);

@@ -322,9 +322,9 @@ function pauses:summary()
   local parts = {}
   for _, p in ipairs(self:list()) do
     local what = p.state == "paused" and ("is paused (%s)"):format(p.reason) or "resumes"
-    local todo = p.state == "paused"
+    local next_step = p.state == "paused"
       and (": mend it and save its file, or `srvthreds patterns resume %s`"):format(p.id) or ""
-    parts[#parts + 1] = ("pattern %s %s, %d events wait%s"):format(p.id, what, p.waiting, todo)
+    parts[#parts + 1] = ("pattern %s %s, %d events wait%s"):format(p.id, what, p.waiting, next_step)
   end
   return parts[1] and table.concat(parts, "; ") or nil
 end
