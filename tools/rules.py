@@ -137,9 +137,14 @@ MUTABLE_AT_FILE = re.compile(r"(static\s+|_Atomic\s+|_Thread_local\s+|volatile\s
                              r"(\[[^\]]*\])*\s*(=|;)")
 
 
+OF_THE_PROCESS = {
+    "core/base/fault.c",         # the passages of kill points, as its death is; debug builds only
+    "core/net/websocket_log.c",  # where libwebsockets' lines go: its log function gets no argument
+}
+
+
 def statics(source):
-    # The passages of kill points are of the process, as its death is; debug builds only.
-    if source.kind != "c" or source.folder is None or source.path == "core/base/fault.c":
+    if source.kind != "c" or source.folder is None or source.path in OF_THE_PROCESS:
         return
     for number, line in source.code():
         if re.match(r"(typedef|extern|return|goto|struct \w+;|enum \w+;|union \w+;|#|\})", line):

@@ -64,17 +64,30 @@ static void on_closed(struct stream *s)
 }
 
 /* Requests in work are told at their answer: they outlive the connection. */
+void connection_forget(struct connection *c, struct net_request *from)
+{
+	struct net_request *req = from ? from->next : c->first, *next;
+	if (from)
+		from->next = NULL;
+	else
+		c->first = NULL;
+	c->end = from;
+	for (; req; req = next) {
+		next = req->next;
+		req->connection = NULL;
+		c->queued--;
+		if (req->answered)
+			request_recycle(req);
+		else if (req->streaming)
+			streamed_lost(req, c->why);
+	}
+}
+
 static void connection_close(struct connection *c)
 {
 	if (c->stream.closed)
 		return;
-	for (struct net_request *req = c->first, *next; req; req = next) {
-		next = req->next;
-		req->connection = NULL;
-		if (req->answered)
-			request_recycle(req);
-	}
-	c->first = c->end = NULL;
+	connection_forget(c, NULL);
 	if (c->current)
 		request_recycle(c->current);
 	if (c->handshake)
@@ -95,7 +108,7 @@ void connection_queue(struct connection *c, struct net_request *req)
 	connection_phase(c, PHASE_WORKING);
 }
 
-static void pop(struct connection *c)
+struct net_request *connection_pop(struct connection *c)
 {
 	struct net_request *req = c->first;
 	c->first = req->next;
@@ -103,7 +116,8 @@ static void pop(struct connection *c)
 		c->end = NULL;
 	c->queued--;
 	c->final |= req->last;
-	request_recycle(req);
+	streamed_next(c);
+	return req;
 }
 
 void net_respond(struct net_request *req, int status, const struct net_header *headers, size_t count, const char *body,
@@ -120,13 +134,17 @@ void net_respond(struct net_request *req, int status, const struct net_header *h
 	bool first = c->first == req;
 	request_write(req, first ? &c->stream.out : &req->out, status, headers, count, body, len);
 	if (first)
-		pop(c);
+		request_recycle(connection_pop(c));
 	connection_touch(c);
 }
 
 void net_request_free(struct net_request *req)
 {
 	struct connection *c = req->connection;
+	bool lost = req->streaming && !c; /* freed where its owner would have been told */
+	req->streaming = false;
+	if (lost)
+		return;
 	if (c)
 		connection_close(c);
 	request_recycle(req);
@@ -188,7 +206,7 @@ void connection_upgrade(struct connection *c, const char *bytes, size_t len)
 static void on_end(struct connection *c, ssize_t error)
 {
 	c->eof = true;
-	if (error != UV_EOF || !c->first || c->final) {
+	if (error != UV_EOF || !c->first || c->final || c->first->streaming) {
 		connection_close(c);
 		return;
 	}
@@ -235,7 +253,7 @@ static void collect(struct connection *c)
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	while (c->first && c->first->answered) {
 		buf_add(&c->stream.out, c->first->out.data, c->first->out.len);
-		pop(c);
+		request_recycle(connection_pop(c));
 	}
 	if (!c->first && c->current && c->current->expects) {
 		c->current->expects = false;
@@ -264,6 +282,10 @@ static void flush(struct connection *c)
 	stream_flush(&c->stream);
 	if (c->stream.closed)
 		return;
+	if (c->broken || c->stream.failed) {
+		connection_close(c);
+		return;
+	}
 	if (c->final) {
 		finish(c);
 		return;
@@ -287,6 +309,7 @@ void http_flush(struct net_listener *l)
 		else if (!c->stream.closed)
 			flush(c);
 	}
+	streamed_flush(l);
 }
 
 static void too_late(struct connection *c)
@@ -305,9 +328,10 @@ void http_sweep(struct net_listener *l, uint64_t now)
 	DL_FOREACH_SAFE (l->connections, c, next) {
 		if (c->stream.closed)
 			continue;
-		if (c->stream.blocked && now - c->stream.blocked > l->config.limits.write_ms)
+		if (stream_stuck(&c->stream, now, l->config.limits.write_ms)) {
+			c->why = NET_SLOW;
 			connection_close(c);
-		else if (c->deadline && now >= c->deadline)
+		} else if (c->deadline && now >= c->deadline)
 			too_late(c);
 	}
 }
@@ -316,6 +340,7 @@ void http_drain(struct net_listener *l)
 {
 	struct connection *c, *next;
 	DL_FOREACH_SAFE (l->connections, c, next) {
+		streamed_next(c);
 		bool silent = c->phase == PHASE_IDLE || (c->phase == PHASE_HEADER && !c->current && !c->first);
 		if (silent && !stream_waiting(&c->stream))
 			connection_close(c);
@@ -325,8 +350,10 @@ void http_drain(struct net_listener *l)
 void http_cut(struct net_listener *l)
 {
 	struct connection *c, *next;
-	DL_FOREACH_SAFE (l->connections, c, next)
+	DL_FOREACH_SAFE (l->connections, c, next) {
+		c->why = NET_STOPPED;
 		connection_close(c);
+	}
 }
 
 bool http_evict(struct net_listener *l)

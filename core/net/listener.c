@@ -221,7 +221,7 @@ static void on_flush(uv_prepare_t *prepare)
 	struct net_listener *l = prepare->data;
 	http_flush(l);
 	websocket_flush(l);
-	if (l->dirty)
+	if (l->dirty || l->lost)
 		return; /* again, after the sockets were looked at */
 	uv_prepare_stop(&l->flush);
 	uv_idle_stop(&l->awake);
@@ -300,6 +300,12 @@ failed:
 	return NULL;
 }
 
+void net_forget_log(struct net_listener *l)
+{
+	if (l->websockets)
+		websocket_forget_log(l);
+}
+
 int net_port(const struct net_listener *l)
 {
 	return l->port;
@@ -336,7 +342,7 @@ static void finish(struct net_listener *l)
 static void on_stopping(uv_idle_t *idle)
 {
 	struct net_listener *l = idle->data;
-	if (l->step == STEP_WAIT && (l->connection_count || (l->websocket_count && !l->forced))) {
+	if (l->step == STEP_WAIT && (l->connection_count || l->lost || (l->websocket_count && !l->forced))) {
 		uv_idle_stop(idle);
 		return;
 	}

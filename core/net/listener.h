@@ -3,7 +3,8 @@
  * Private to net/: what listener.c, http.c, request.c, upgrade.c and websocket.c share.
  *
  * listener.c owns the socket, the limits and the clean stop; http.c owns a connection from accept to its end or its
- * upgrade; request.c owns requests and how answers look; websocket.c owns what was upgraded. http_parser.h and
+ * upgrade; request.c owns requests and how answers look; streamed.c
+ * owns answers that have no end yet; websocket.c owns what was upgraded. http_parser.h and
  * libwebsockets.h clash, so only http.c and client.c include the one, only websocket.c and client_ws.c the other.
  */
 #ifndef SRVTHREDS_NET_LISTENER_H
@@ -39,6 +40,7 @@ struct net_listener {
 	size_t ending;                     /* of the connections: closed, their handles not yet */
 	size_t requests;                   /* at their owners or in the pool; they keep the listener's memory */
 	struct websocket_side *websockets; /* NULL: no paths */
+	struct net_request *lost;          /* streamed answers whose readers are gone; their owners aren't told yet */
 	struct net_request *pool;
 	size_t pooled;
 	char scratch[STREAM_SCRATCH];
@@ -65,6 +67,8 @@ void http_sweep(struct net_listener *l, uint64_t now);
 void http_drain(struct net_listener *l);
 void http_cut(struct net_listener *l);
 void http_flush(struct net_listener *l);
+/* Tells the owners of lost streams. */
+void streamed_flush(struct net_listener *l);
 /* Closes the connection that has been silent longest; false: none is. */
 bool http_evict(struct net_listener *l);
 
@@ -83,6 +87,10 @@ struct net_request {
 	unsigned field_count;
 	const char *method; /* static */
 	bool in_value, headers_done, head_only, old_version, upgrade, expects, answered, last;
+	bool streaming; /* its answer has begun and has no end yet */
+	enum net_end why;
+	void (*closed)(void *arg, enum net_end why);
+	void *closed_arg;
 	char peer[INET6_ADDRSTRLEN];
 	struct request_field fields[REQUEST_FIELDS];
 };
@@ -90,6 +98,10 @@ struct net_request {
 struct net_request *request_new(struct net_listener *l);
 void request_recycle(struct net_request *req);
 void request_delete(struct net_request *req);
+#define LENGTH_UNKNOWN SIZE_MAX
+/* Appends everything before the body, of `len` bytes, to `out`. */
+void request_write_head(struct net_request *req, struct buf *out, int status, const struct net_header *headers,
+			size_t count, size_t len);
 /* Appends the answer to `out`. */
 void request_write(struct net_request *req, struct buf *out, int status, const struct net_header *headers, size_t count,
 		   const char *body, size_t len);
@@ -109,6 +121,7 @@ void websocket_flush(struct net_listener *l);
 /* Cuts those that don't answer a close; false: none is closing. */
 bool websocket_sweep(struct net_listener *l, uint64_t now);
 void websocket_drain(struct net_listener *l); /* 1012 to all */
+void websocket_forget_log(struct net_listener *l);
 /* First call begins the end; three turns of the loop later the second frees. */
 void websocket_destroy(struct net_listener *l);
 void websocket_free(struct net_listener *l);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/lua_error.h"
+#include "observe/observe.h"
 #include "runtime/task.h"
 
 #define LISTENER "core.net.listener"
@@ -176,6 +177,7 @@ static int l_listen(lua_State *L)
 	struct error e;
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 1);
+	config.log = observe_log(L);
 	struct server **box = lua_newuserdatauv(L, sizeof *box, 0);
 	*box = NULL;
 	luaL_setmetatable(L, LISTENER);
@@ -306,6 +308,8 @@ static int server_gc(lua_State *L)
 		return 0;
 	forget_handlers(s);
 	s->dropped = true;
+	if (s->l)
+		net_forget_log(s->l);
 	if (!s->l)
 		free(s);
 	else if (!s->closing)
@@ -319,6 +323,7 @@ int luaopen_core_net(lua_State *L)
 		{"close", server_close}, {"drain", server_drain}, {"pause", server_pause}, {NULL, NULL}};
 	static const luaL_Reg functions[] = {{"listen", l_listen}, {NULL, NULL}};
 	net_lua_request(L);
+	net_lua_stream(L);
 	net_lua_ws(L);
 	luaL_newmetatable(L, LISTENER);
 	lua_pushcfunction(L, server_gc);

@@ -19,7 +19,7 @@ struct lua_request {
 
 void net_push_request(lua_State *L, struct net_request *req)
 {
-	struct lua_request *r = lua_newuserdatauv(L, sizeof *r, 1);
+	struct lua_request *r = lua_newuserdatauv(L, sizeof *r, 2); /* the query, the stream */
 	r->req = req;
 	luaL_setmetatable(L, REQUEST);
 }
@@ -119,20 +119,45 @@ static size_t read_headers(lua_State *L, int index, struct net_header *headers)
 	return n;
 }
 
+static int check_status(lua_State *L)
+{
+	int status = (int)luaL_checkinteger(L, 2);
+	if (status < 200 || status > 599)
+		lua_error_raisef(L, ERROR_ARGUMENT, "%d is no status of an answer", status);
+	return status;
+}
+
 static int request_respond(lua_State *L)
 {
 	struct lua_request *r = luaL_checkudata(L, 1, REQUEST);
 	struct net_request *req = check(L);
-	int status = (int)luaL_checkinteger(L, 2);
+	int status = check_status(L);
 	size_t len;
 	const char *body = luaL_optlstring(L, 3, "", &len);
 	struct net_header headers[HEADERS_MAX];
-	if (status < 200 || status > 599)
-		return lua_error_raisef(L, ERROR_ARGUMENT, "%d is no status of an answer", status);
 	size_t n = read_headers(L, 4, headers);
 	r->req = NULL;
 	net_respond(req, status, headers, n, body, len);
 	return 0;
+}
+
+static int request_stream(lua_State *L)
+{
+	struct lua_request *r = luaL_checkudata(L, 1, REQUEST);
+	struct net_request *req = check(L);
+	int status = check_status(L);
+	struct net_header headers[HEADERS_MAX];
+	if (status == 204 || status == 304)
+		return lua_error_raisef(L, ERROR_ARGUMENT, "an answer of status %d has no body to stream", status);
+	if (!lua_isnoneornil(L, 4))
+		luaL_checktype(L, 4, LUA_TFUNCTION);
+	lua_settop(L, 4);
+	size_t n = read_headers(L, 3, headers);
+	net_push_stream(L, req, status, headers, n, 4);
+	r->req = NULL;
+	lua_pushvalue(L, -1);
+	lua_setiuservalue(L, 1, 2);
+	return 1;
 }
 
 static int request_index(lua_State *L)
@@ -200,7 +225,7 @@ static int status_of(const struct error *e)
 }
 
 /* A handler that ended without an answer: its error is the answer. If nobody was told, or only that the server is at
- * fault, it is the task's error too. */
+ * fault, it is the task's error too. A stream of its own is cut. */
 static int answered(lua_State *L, int status, lua_KContext context)
 {
 	(void)context;
@@ -213,6 +238,9 @@ static int answered(lua_State *L, int status, lua_KContext context)
 		return 0;
 	}
 	struct error e;
+	if (lua_getiuservalue(L, 3, 2) == LUA_TUSERDATA)
+		net_cut_stream(L);
+	lua_pop(L, 1);
 	lua_error_from(L, -1, &e);
 	int code = lua_error_is(L, -1) ? status_of(&e) : 500;
 	if (req)
@@ -239,11 +267,13 @@ void net_lua_request(lua_State *L)
 	luaL_newmetatable(L, REQUEST);
 	lua_pushcfunction(L, request_gc);
 	lua_setfield(L, -2, "__gc");
-	lua_createtable(L, 0, 2);
+	lua_createtable(L, 0, 3);
 	lua_pushcfunction(L, request_header);
 	lua_setfield(L, -2, "header");
 	lua_pushcfunction(L, request_respond);
 	lua_setfield(L, -2, "respond");
+	lua_pushcfunction(L, request_stream);
+	lua_setfield(L, -2, "stream");
 	lua_pushcclosure(L, request_index, 1);
 	lua_setfield(L, -2, "__index");
 	lua_pop(L, 1);

@@ -19,20 +19,21 @@
 struct net_listener;
 struct net_request;
 struct net_ws;
+struct log;
 
 struct net_limits {
 	size_t connections;  /* open at once, WebSockets included; 10,000. At the limit the longest silent one goes */
 	size_t header_size;  /* request line and headers; 16 KiB, at most 60 KiB; over it 431 */
 	size_t body_size;    /* 1 MiB; over it 413 */
 	size_t message_size; /* a WebSocket message with all its fragments; 1 MiB; over it 1009 */
-	size_t send_queue;   /* waiting for one WebSocket's reader; 4 MiB; over it 1013 */
-	size_t answer_size;  /* answers waiting for one HTTP reader; 1 MiB; over it no more of its requests are read */
-	size_t pipelined;    /* requests of one connection in work; 16; at it no more are read */
-	size_t messages;     /* messages of one WebSocket in work; 64; at it no more are read */
-	uint64_t header_ms;  /* from the first byte, or the connection, to the end of the headers; 5,000; then 408 */
-	uint64_t body_ms;    /* 30,000; then 408 */
-	uint64_t idle_ms;    /* between requests; 75,000 */
-	uint64_t write_ms;   /* a reader that takes nothing; 30,000 */
+	size_t send_queue;  /* waiting for the reader of a WebSocket (over it 1013) or a streamed answer (cut); 4 MiB */
+	size_t answer_size; /* answers waiting for one HTTP reader; 1 MiB; over it no more of its requests are read */
+	size_t pipelined;   /* requests of one connection in work; 16; at it no more are read */
+	size_t messages;    /* messages of one WebSocket in work; 64; at it no more are read */
+	uint64_t header_ms; /* from the first byte, or the connection, to the end of the headers; 5,000; then 408 */
+	uint64_t body_ms;   /* 30,000; then 408 */
+	uint64_t idle_ms;   /* between requests; 75,000 */
+	uint64_t write_ms;  /* a reader that takes nothing; 30,000 */
 	uint64_t
 		ping_ms; /* a silent WebSocket is asked; 30,000, whole seconds; without an answer closed after half more */
 };
@@ -63,10 +64,12 @@ struct net_config {
 	const char *const *origins; /* pages that may open WebSockets besides those of this host; "*": all */
 	size_t origin_count;
 	struct net_limits limits;
-	void (*log)(int level, const char *line); /* of libwebsockets, process-wide (its own levels); NULL: stderr */
+	struct log *log; /* what libwebsockets says goes there; borrowed until the listener is gone; NULL: stderr */
 };
 
 struct net_listener *net_listen(uv_loop_t *loop, const struct net_config *config, struct error *e);
+/* The log ends before the listener does. */
+void net_forget_log(struct net_listener *l);
 int net_port(const struct net_listener *l);
 /* Stops and goes on accepting; open connections are served. */
 void net_pause(struct net_listener *l, bool pause);
@@ -94,6 +97,26 @@ void net_respond(struct net_request *req, int status, const struct net_header *h
 void net_respond_error(struct net_request *req, int status, int code, const char *message);
 /* Without an answer: the connection is closed (a handshake is just freed). */
 void net_request_free(struct net_request *req);
+
+/* A streamed answer: chunks, to HTTP/1.0 bytes until the connection ends. Requests behind it wait for its end. True: the
+ * request goes on until net_stream_end, net_request_free or `closed`, whichever is first,
+ * and its fields may still be read. False: there is nothing to stream (HEAD; the client is gone; the listener stops,
+ * which answers 503) and the request is spent. `closed` comes at the end of a turn of the loop, never from within a
+ * call; the request is gone after it. A reader is gone also when it ended only its side. */
+enum net_end {
+	NET_GONE,
+	NET_SLOW,    /* over send_queue, or it took nothing for write_ms: cut */
+	NET_STOPPED, /* the listener: the answer was ended for its owner */
+};
+bool net_stream(struct net_request *req, int status, const struct net_header *headers, size_t count,
+		void (*closed)(void *arg, enum net_end why), void *arg);
+/* Queues; the bytes that wait now, or -1 when there is nobody any more (or not after this: over send_queue). */
+long net_stream_send(struct net_request *req, const char *bytes, size_t len);
+/* The bytes that wait for its reader now. */
+size_t net_stream_queued(const struct net_request *req);
+void net_stream_end(struct net_request *req);
+/* Cuts the connection, so that the reader knows that it isn't whole; `closed` comes. */
+void net_stream_cut(struct net_request *req);
 
 /* Queues a text message; the bytes that wait now, or -1 when it is closing (or closed by this, 1013). */
 long net_ws_send(struct net_ws *ws, const char *bytes, size_t len);

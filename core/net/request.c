@@ -22,7 +22,7 @@ struct net_request *request_new(struct net_listener *l)
 	req->url_len = req->head_size = 0;
 	req->field_count = 0;
 	req->in_value = req->headers_done = req->head_only = req->old_version = req->upgrade = false;
-	req->expects = req->answered = req->last = false;
+	req->expects = req->answered = req->last = req->streaming = false;
 	return req;
 }
 
@@ -185,7 +185,8 @@ static bool write_headers(struct buf *out, const struct net_header *headers, siz
 	bool typed = false;
 	for (size_t i = 0; i < count; i++) {
 		const struct net_header *h = &headers[i];
-		if (!one_line(h->name) || !one_line(h->value) || strcasecmp(h->name, "content-length") == 0)
+		if (!one_line(h->name) || !one_line(h->value) || strcasecmp(h->name, "content-length") == 0 ||
+		    strcasecmp(h->name, "transfer-encoding") == 0)
 			continue;
 		typed |= strcasecmp(h->name, "content-type") == 0;
 		buf_add_str(out, h->name);
@@ -196,26 +197,45 @@ static bool write_headers(struct buf *out, const struct net_header *headers, siz
 	return typed;
 }
 
-void request_write(struct net_request *req, struct buf *out, int status, const struct net_header *headers, size_t count,
-		   const char *body, size_t len)
+static bool bodiless(int status)
 {
-	static const char json[] = "Content-Type: application/json\r\n", length[] = "Content-Length: ";
-	static const char end[] = "Connection: close\r\n", keep[] = "Connection: keep-alive\r\n";
-	bool bodiless = status == 204 || status == 304;
-	write_status(req, out, status);
-	if (!write_headers(out, headers, count) && !bodiless && len)
-		buf_add(out, json, sizeof json - 1);
-	if (!bodiless) {
+	return status == 204 || status == 304;
+}
+
+static void write_length(struct net_request *req, struct buf *out, size_t len)
+{
+	static const char length[] = "Content-Length: ", chunked[] = "Transfer-Encoding: chunked\r\n";
+	if (len != LENGTH_UNKNOWN) {
 		buf_add(out, length, sizeof length - 1);
 		add_number(out, len);
 		buf_add(out, "\r\n", 2);
+	} else if (!req->old_version) {
+		buf_add(out, chunked, sizeof chunked - 1);
 	}
+}
+
+void request_write_head(struct net_request *req, struct buf *out, int status, const struct net_header *headers,
+			size_t count, size_t len)
+{
+	static const char json[] = "Content-Type: application/json\r\n";
+	static const char end[] = "Connection: close\r\n", keep[] = "Connection: keep-alive\r\n";
+	write_status(req, out, status);
+	if (!write_headers(out, headers, count) && !bodiless(status) && len)
+		buf_add(out, json, sizeof json - 1);
+	if (!bodiless(status))
+		write_length(req, out, len);
 	if (req->last)
 		buf_add(out, end, sizeof end - 1);
 	else if (req->old_version)
 		buf_add(out, keep, sizeof keep - 1);
 	buf_add(out, "\r\n", 2);
-	if (!bodiless && !req->head_only)
+}
+
+void request_write(struct net_request *req, struct buf *out, int status, const struct net_header *headers, size_t count,
+		   const char *body, size_t len)
+{
+	request_write_head(req, out, status, headers, count, len);
+	if (!bodiless(status) && !req->head_only)
 		buf_add(out, body, len);
 }
 

@@ -80,16 +80,25 @@ static void on_written(uv_write_t *req, int status)
 		s->on_sent(s);
 }
 
+/* Never 0, and never later than now. */
+static uint64_t since(uint64_t now)
+{
+	return now ? now : 1;
+}
+
 /* What the socket didn't take is libuv's until it did. */
 static void wait_for_room(struct stream *s, size_t taken)
 {
 	struct buf rest = s->out;
 	s->out = s->sending;
 	s->sending = rest;
-	s->blocked = uv_now(s->tcp.loop) | 1;
-	uv_buf_t b = uv_buf_init(rest.data + taken, (unsigned)(rest.len - taken));
-	if (uv_write(&s->write, (uv_stream_t *)&s->tcp, &b, 1, on_written))
-		s->blocked = 0; /* the reader learns of it */
+	s->blocked = since(uv_now(s->tcp.loop));
+	s->left = rest.len - taken;
+	uv_buf_t b = uv_buf_init(rest.data + taken, (unsigned)s->left);
+	if (uv_write(&s->write, (uv_stream_t *)&s->tcp, &b, 1, on_written)) {
+		s->blocked = 0;
+		s->failed = true;
+	}
 }
 
 void stream_flush(struct stream *s)
@@ -100,7 +109,8 @@ void stream_flush(struct stream *s)
 		uv_buf_t b = uv_buf_init(s->out.data, (unsigned)s->out.len);
 		int n = uv_try_write((uv_stream_t *)&s->tcp, &b, 1);
 		if (n < 0 && n != UV_EAGAIN) {
-			buf_clear(&s->out); /* the reader learns of it */
+			buf_clear(&s->out);
+			s->failed = true;
 			return;
 		}
 		size_t taken = n > 0 ? (size_t)n : 0;
@@ -127,5 +137,15 @@ void stream_end(struct stream *s)
 
 size_t stream_waiting(const struct stream *s)
 {
-	return s->out.len + s->sending.len;
+	return s->out.len + (s->blocked ? uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp) : 0);
+}
+
+bool stream_stuck(struct stream *s, uint64_t now, uint64_t ms)
+{
+	size_t left = s->blocked ? uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp) : 0;
+	if (s->blocked && left < s->left) {
+		s->left = left;
+		s->blocked = since(now);
+	}
+	return s->blocked && now - s->blocked > ms;
 }

@@ -23,7 +23,9 @@ struct stream {
 	struct buf sending; /* owned; in libuv's hands */
 	char *scratch;      /* borrowed, STREAM_SCRATCH bytes, shared by the streams of a loop */
 	uint64_t blocked;   /* loop time since when the peer takes nothing; 0: it does */
+	size_t left;        /* of `sending`, when the peer was last seen to take some */
 	bool reading, ending, ended, closed;
+	bool failed;                                                       /* what is sent goes nowhere */
 	void (*on_read)(struct stream *s, const char *bytes, ssize_t len); /* len < 0: end of stream or error */
 	void (*on_sent)(struct stream *s);                                 /* after a wait everything was taken */
 	void (*on_closed)(struct stream *s);
@@ -36,6 +38,8 @@ void stream_flush(struct stream *s);
 /* Sends what waits, then our end of the stream. */
 void stream_end(struct stream *s);
 size_t stream_waiting(const struct stream *s);
+/* Has the peer taken nothing for longer than `ms`, although something waits? */
+bool stream_stuck(struct stream *s, uint64_t now, uint64_t ms);
 void stream_close(struct stream *s);
 
 #endif

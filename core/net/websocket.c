@@ -14,6 +14,7 @@
 #include <utlist.h>
 
 #include "net/listener.h"
+#include "net/websocket_log.h"
 
 /* Its tables hold an entry for each descriptor the process might have. */
 enum {
@@ -33,6 +34,7 @@ struct websocket_side {
 	lws_retry_bo_t idle_policy;
 	struct net_ws *open;     /* list of all */
 	struct net_ws *dirty;    /* those with something to send at the end of this turn */
+	bool logs;               /* its log is joined */
 	size_t closing;          /* how many have a deadline */
 	struct net_ws *adopting; /* until libwebsockets has made its own of it */
 };
@@ -357,14 +359,6 @@ void websocket_adopt(struct net_listener *l, const struct net_websocket *path, i
 	}
 }
 
-/* The library says much that is no error, some of it as an error. */
-static void on_log(int level, const char *line)
-{
-	if (strstr(line, "calling service") || strstr(line, "deferring handling ah"))
-		return;
-	fprintf(stderr, "srvthreds: websocket: %s: %s", level == LLL_ERR ? "error" : "warning", line);
-}
-
 static void make_protocols(struct net_listener *l)
 {
 	struct websocket_side *side = l->websockets;
@@ -420,7 +414,7 @@ struct websocket_side *websocket_open(struct net_listener *l, struct error *e)
 		.vhost_name = "srvthreds",
 		.retry_and_idle_policy = &side->idle_policy,
 	};
-	lws_set_log_level(LLL_ERR | LLL_WARN, l->config.log ? l->config.log : on_log);
+	side->logs = websocket_log_join(l->config.log);
 	side->context = make_context(&info);
 	side->vhost = side->context ? lws_create_vhost(side->context, &info) : NULL;
 	if (side->vhost)
@@ -428,6 +422,7 @@ struct websocket_side *websocket_open(struct net_listener *l, struct error *e)
 	error_set(e, ERROR_SERVER, "cannot start WebSockets: is libwebsockets' libuv plugin installed?");
 	if (side->context)
 		lws_context_destroy(side->context);
+	websocket_forget_log(l);
 	free(side->protocols);
 	free(side);
 	return l->websockets = NULL;
@@ -440,6 +435,13 @@ void websocket_drain(struct net_listener *l)
 		net_ws_close(ws, 1012, "the server restarts");
 }
 
+void websocket_forget_log(struct net_listener *l)
+{
+	if (l->websockets->logs)
+		websocket_log_leave();
+	l->websockets->logs = false;
+}
+
 void websocket_destroy(struct net_listener *l)
 {
 	lws_context_destroy(l->websockets->context);
@@ -448,6 +450,7 @@ void websocket_destroy(struct net_listener *l)
 void websocket_free(struct net_listener *l)
 {
 	lws_context_destroy(l->websockets->context);
+	websocket_forget_log(l);
 	free(l->websockets->protocols);
 	free(l->websockets);
 	l->websockets = NULL;

@@ -9,8 +9,6 @@
 
 #include "observe/observe.h"
 
-/* Make one of the state's own if none is bound; what they return outlives the state's Lua code. */
-struct log *observe_log(lua_State *L);
-struct metrics *observe_metrics(lua_State *L);
+struct metrics *observe_metrics(lua_State *L); /* as observe_log */
 
 #endif

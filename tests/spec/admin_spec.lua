@@ -239,39 +239,112 @@ t.test("stats count what was processed", with(function(w)
   t.ok(s.memory.lua_bytes > 0)
 end))
 
-t.test("the live feed over server-sent events goes on where it was", with(function(w)
-  w:pattern(DUO)
-  local function poll(last)
-    local req, answer = request("GET", "/api/live", nil, { authorization = "Bearer root", ["last-event-id"] = last })
-    runtime.spawn(function() w.api:handle(req) end)
-    return answer
+-- What core.net's stream is, to read from: `bytes` of one that reads, `waiting` of one that doesn't.
+local function event_stream(w, last, query)
+  local req = request("GET", "/api/live" .. (query or ""), nil, { authorization = "Bearer root", ["last-event-id"] = last })
+  local stream = { open = true, bytes = "", waiting = 0 }
+  function stream:send(bytes)
+    if not self.open then return nil end
+    self.bytes = self.bytes .. bytes
+    self.waiting = self.reads and 0 or self.waiting + #bytes
+    return self.waiting
   end
-  local answer = poll()
+  function stream:queued() return self.waiting end
+  function stream:close() self.open = false end
+  function stream:leave(why)
+    self.open = false
+    runtime.spawn(self.on_close, self, why)
+  end
+  function stream:steps()
+    local list = {}
+    for id in self.bytes:gmatch "event: step\ndata: {.-\"id\":\"(.-)\"" do list[#list + 1] = id end
+    return list
+  end
+  function stream:last() return self.bytes:match ".*\nid: (%S+)" end
+  function req.stream(_, status, headers, on_close)
+    stream.status, stream.headers, stream.on_close, stream.reads = status, headers, on_close, true
+    return stream
+  end
+  runtime.spawn(function() w.api:handle(req) end)
   runtime.advance(0)
-  t.eq(answer.status, nil) -- it waits
+  return stream
+end
+
+t.test("the live feed over server-sent events streams, beats and goes on where it was", with(function(w)
+  w:pattern(DUO)
+  local s = event_stream(w)
+  t.eq({ s.status, s.headers["Content-Type"] }, { 200, "text/event-stream" })
+  t.eq(s.bytes:gsub("id: %x+", "id: R"), 'retry: 1000\nid: R.0\nevent: hello\ndata: {"id":"admin","version":"1"}\n\n')
   local id = w:outcome({ id = "e1", type = "go" }).threds[1]
   w:advance(150)
-  t.eq(answer.headers["Content-Type"], "text/event-stream")
-  local entry = json.decode(answer.bytes:match "event: step\ndata: (.-)\n\n")
+  local entry = json.decode(s.bytes:match "event: step\ndata: (.-)\n\n")
   t.eq({ entry.id, entry.type, entry.outcome, entry.thred, entry.source }, { "e1", "go", "matched", id, "ann" })
   t.eq({ entry.pattern, entry.reaction, entry.to }, { "duo", "first", "second" })
-  local last = answer.bytes:match "id: (%S+)"
-  w:outcome { id = "e2", type = "go" } -- nobody waits now
+  w:outcome { id = "e2", type = "go" }
   w:advance(150)
-  local again = poll(last)
-  runtime.advance(0)
-  t.ok(again.bytes:find('"id":"e2"', 1, true) and not again.bytes:find('"id":"e1"', 1, true))
-  local idle = poll(again.bytes:match "id: (%S+)")
-  w:advance(20000)
-  t.ok(idle.bytes:find("event: idle", 1, true))
-  w:advance(100000)
+  t.eq(s:steps(), { "e1", "e2" })
+  local begin, first = s.bytes:match "\nid: (%S+).-\nid: (%S+)"
+  w:advance(30000)
+  t.eq(select(2, s.bytes:gsub("\n\n:\n\n", "")), 1)
+  t.eq(select(2, s.bytes:gsub("\n:\n", "")), 2)
+  w:advance(60000)
+  t.eq(w.api.feed.count, 1)
+  s:leave "gone"
+  w:outcome { id = "e3", type = "go" } -- nobody is there now
+  w:advance(150)
+  local again = event_stream(w, first)
+  t.eq(again:steps(), { "e2", "e3" })
+  local other = event_stream(w, first) -- the first one is broken, and nobody noticed
+  t.eq({ again.open, #other:steps() }, { false, 2 })
+  again:leave "gone"
+  other:leave "gone"
+  other = event_stream(w, begin) -- let go of as they were seen
+  t.eq(other:steps(), { "e2", "e3" })
+  w:outcome { id = "e4", type = "go" }
+  w:advance(150)
+  t.eq(other:steps(), { "e2", "e3", "e4" })
+  t.ok(not other.bytes:find "gap")
+  other:leave "gone"
+  w:advance(29000)
+  t.eq(w.api.feed.count, 1)
+  w:advance(2000)
   t.eq(w.api.feed.count, 0) -- nobody came back
+  local late = event_stream(w, other:last())
+  t.ok(late.bytes:find "event: gap\ndata: {\"reason\":\"where you were")
+  t.eq(event_stream(w, late:last(), "?thred=x").bytes:find "event: gap" ~= nil, true) -- another reader's place is no place
+end))
+
+t.test("a slow reader of server-sent events is told how many are missing", with(function(w)
+  w:pattern(DUO)
+  local s = event_stream(w)
+  s.reads, s.waiting = false, 1 << 20
+  for i = 1, 1200 do
+    w:outcome { id = "e" .. i, type = "go" }
+    if i % 20 == 0 then w:advance(100) end -- no faster than the feed tells
+  end
+  t.eq(#s:steps(), 0)
+  s.reads, s.waiting = true, 0
+  w:advance(200)
+  local steps = s:steps()
+  t.eq({ #steps, steps[1], steps[#steps] }, { 1000, "e201", "e1200" })
+  t.ok(s.bytes:find('event: dropped\ndata: {"dropped":200}', 1, true))
+  t.eq(s:last():match "%.(%d+)", "1200")
+  for i = 1201, 1250 do w:outcome { id = "e" .. i, type = "go" } end -- faster than the feed tells
+  w:advance(150)
+  t.eq(#s:steps(), 1020)
+  t.ok(s.bytes:find('event: dropped\ndata: {"dropped":30}', 1, true))
+  t.eq(s:last():match "%.(%d+)", "1250")
+  local before = s.bytes:match '.*\nid: (%S+)\nevent: step'
+  s:leave "slow"
+  local again = event_stream(w, before)
+  t.eq({ again:steps(), again.bytes:find('{"dropped":30}', 1, true) ~= nil }, { {}, true })
 end))
 
 t.test("the live feed over a WebSocket: token, steps, a limit, the end", with(function(w)
   w:pattern(DUO)
   local handlers, sent = w.api:websocket(), {}
-  local ws = { send = function(_, bytes) sent[#sent + 1] = json.decode(bytes) end,
+  local waiting = 0
+  local ws = { send = function(_, bytes) sent[#sent + 1] = json.decode(bytes) end, queued = function() return waiting end,
     close = function(self, code) self.closed = code end }
   handlers.on_open(ws, (request("GET", "/api/live?pattern=duo", nil, {})))
   handlers.on_message(ws, json.encode { token = "ann" })
@@ -285,12 +358,20 @@ t.test("the live feed over a WebSocket: token, steps, a limit, the end", with(fu
   w:advance(150)
   t.eq(#sent[3].steps, 20)
   t.ok(sent[3].dropped >= 30)
+  waiting = 2 << 20 -- it doesn't read
+  for _ = 1, 3 do w:outcome { type = "go" } end
+  w:advance(150)
+  t.eq(#sent, 3)
+  waiting = 0
+  w:outcome { type = "go" }
+  w:advance(150)
+  t.eq({ #sent[4].steps, sent[4].dropped }, { 1, 3 })
   t.eq(w.api.feed.count, 1)
   handlers.on_close(ws)
   t.eq(w.api.feed.count, 0)
   w:outcome { type = "go" }
   w:advance(150)
-  t.eq(#sent, 3)
+  t.eq(#sent, 4)
 end))
 
 t.test("health: live, ready, verbose, metrics", function()

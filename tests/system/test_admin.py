@@ -2,11 +2,13 @@
 """The admin API of a running system: looking, acting, the live feed; who may not."""
 import http.client
 import json
+import socket
 import threading
+import time
 
 import pytest
 
-from harness import LOOP, until
+from harness import LOOP, load, until
 
 import websockets
 
@@ -140,29 +142,111 @@ def test_live_feed_over_websocket(system):
     until(lambda: get(system, "/api/stats")["watchers"] == 0, what="the feed to stop when its watcher goes")
 
 
-def test_live_feed_over_server_sent_events(system):
-    def poll(last=None):
-        connection = http.client.HTTPConnection("127.0.0.1", system.ready["engine_port"], timeout=20)
-        headers = {"Authorization": "Bearer admin", **({"Last-Event-ID": last} if last else {})}
-        connection.request("GET", "/api/live", headers=headers)
-        answer = connection.getresponse()
-        assert answer.getheader("Content-Type") == "text/event-stream"
-        text = answer.read().decode()
-        connection.close()
-        return text
+class Events(threading.Thread):
+    """A client of Server-Sent Events: reads, line by line, what it is sent until the connection ends."""
 
-    texts = []
-    reader = threading.Thread(target=lambda: texts.append(poll()))
-    reader.start()
-    until(lambda: get(system, "/api/stats")["watchers"] == 1)
+    def __init__(self, server, last=None, query="", reads=True):
+        super().__init__(daemon=True)
+        self.events, self.comments, self.retry, self.last, self.whole = [], 0, None, last, None
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.ready["engine_port"], timeout=60)
+        headers = {"Authorization": "Bearer admin", **({"Last-Event-ID": last} if last else {})}
+        self.connection.connect()
+        if not reads:
+            self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
+        self.connection.request("GET", "/api/live" + query, headers=headers)
+        self.socket = self.connection.sock
+        self.answer = self.connection.getresponse()
+        assert self.answer.status == 200 and self.answer.getheader("Content-Type") == "text/event-stream"
+        if reads:
+            self.start()
+
+    def run(self):
+        fields, rest = {}, b""
+        try:
+            while bytes := self.answer.read1(65536):
+                *lines, rest = (rest + bytes).split(b"\n")
+                for line in lines:
+                    fields = self._line(line.decode(), fields)
+            self.whole = True
+        except (http.client.HTTPException, OSError, ValueError):
+            self.whole = False
+
+    def _line(self, text, fields):
+        name, _, value = text.partition(": ")
+        if text.startswith(":"):
+            self.comments += 1
+        elif text:
+            fields[name] = value
+        elif fields:
+            self._take(fields)
+            return {}
+        return fields
+
+    def _take(self, fields):
+        self.retry = int(fields.get("retry", self.retry or 0))
+        self.last = fields.get("id", self.last)
+        if "data" in fields:
+            self.events.append((fields["event"], json.loads(fields["data"])))
+
+    def of(self, kind):
+        return [data for name, data in list(self.events) if name == kind]
+
+    def threds(self):
+        return [step["thred"] for step in self.of("step")]
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.join(10)
+        self.connection.close()
+
+
+def test_live_feed_over_server_sent_events(system):
+    feed = Events(system)
+    assert until(lambda: feed.of("hello"))[0]["id"] == "admin" and feed.retry == 1000
     with system.connect("p0") as client:
         first = start_thred(client)
-        reader.join(20)
-        assert first in texts[0]
-        last = texts[0].split("id: ")[-1].split("\n")[0]
+        until(lambda: feed.threds() == [first])
+        step = feed.of("step")[0]
+        assert step["pattern"] == "echo" and (step["reaction"], step["to"]) == ("begin", "again")
         second = start_thred(client)
-        text = poll(last)
-        assert second in text and first not in text
+        until(lambda: feed.threds() == [first, second])
+        feed.close()
+        third = start_thred(client)  # nobody is there
+        again = Events(system, feed.last)
+        until(lambda: again.threds() == [third])
+        one = Events(system, query=f"?thred={first}")
+        client.send({"type": "stop", "thredId": first})
+        until(lambda: one.threds() == [first] and again.threds() == [third, first])
+        assert get(system, "/api/stats")["watchers"] == 2
+        system.kill()
+        until(lambda: again.whole is False and one.whole is False)
+    system.start()
+    back = Events(system, again.last)
+    with system.connect("p0") as client:
+        assert "restarted" in until(lambda: back.of("gap"))[0]["reason"]
+        fourth = start_thred(client)
+        until(lambda: back.threds() == [fourth])
+        assert system.stop() == 0
+        until(lambda: back.whole, what="the stream to be ended as it should be")
+
+
+def test_live_feed_has_a_slow_reader(system):
+    """More than the sockets hold, and it reads nothing: others get all meanwhile, and so does it when it reads."""
+    count, pad = load(300), "x" * 30000
+    quick, slow = Events(system), Events(system, reads=False)
+
+    def counted(feed):
+        return len(feed.of("step")) + sum(data["dropped"] for data in feed.of("dropped"))
+
+    with system.connect("p0") as client:
+        for n in range(count):
+            client.write({"event": {"id": f"{n}{pad}", "type": "nobody.wants.this"}})
+            until(lambda: counted(quick) > n - 15)  # no faster than the feed tells
+        until(lambda: counted(quick) == count)
+    assert [step["id"].rstrip("x") for step in quick.of("step")] == [str(n) for n in range(count)]
+    slow.start()
+    until(lambda: counted(slow) == count)
+    assert slow.of("step") == quick.of("step")
 
 
 def test_command_line(system):

@@ -129,6 +129,76 @@ static void errors(void **state)
 	}
 }
 
+static void ask(struct peer *p, struct fixture *f, const char *method, const char *path)
+{
+	char text[128];
+	open_to(p, f);
+	snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: a\r\n\r\n", method, path);
+	peer_say(p, text);
+}
+
+static void streams(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct peer p;
+	open_fixture(&f);
+	ask(&p, &f, "GET", "/stream-plain");
+	peer_expect(&p, "9\r\nall of it\r\n0\r\n\r\n");
+	assert_true(peer_has(&p, "HTTP/1.1 201 Created\r\n"));
+	peer_close(&p);
+	ask(&p, &f, "GET", "/stream");
+	peer_expect(&p, "6\r\nfirst \r\n6\r\nsecond\r\n");
+	assert_true(peer_has(&p, "Content-Type: text/event-stream\r\n") && peer_has(&p, "X-Number: 12\r\n"));
+	run(&f, "collectgarbage() assert(stream.open and first_send > 6 and stream:queued() == 0)");
+	assert_string_equal(f.error, "");
+	peer_close(&p);
+	turn_until_true(&f, "return stream_ended == 'gone' and not stream.open");
+	assert_string_equal(f.error, "");
+	close_fixture(&f);
+}
+
+static void streams_that_fail(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct peer p;
+	open_fixture(&f);
+	ask(&p, &f, "GET", "/stream-crash");
+	peer_expect_end(&p);
+	assert_true(peer_has(&p, "begun") && !peer_has(&p, "0\r\n\r\n"));
+	assert_non_null(strstr(f.error, "oops in a stream"));
+	turn_until_true(&f, "return stream_ended == 'gone'");
+	peer_close(&p);
+	ask(&p, &f, "GET", "/stream-none");
+	peer_expect(&p, "an answer of status 204 has no body to stream");
+	peer_close(&p);
+	ask(&p, &f, "GET", "/stream-bad");
+	peer_expect(&p, "HTTP/1.1 500 ");
+	peer_close(&p);
+	close_fixture(&f);
+}
+
+static void streams_at_the_stop(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct peer p, q;
+	open_fixture(&f);
+	ask(&q, &f, "HEAD", "/stream-plain");
+	peer_expect(&q, "chunked\r\n\r\n");
+	ask(&p, &f, "GET", "/stream");
+	peer_expect(&p, "second");
+	run(&f, "rt.spawn(function() server:drain(5000) drained = true end)");
+	peer_expect_end(&p);
+	assert_true(peer_has(&p, "second\r\n0\r\n\r\n"));
+	turn_until_true(&f, "return drained and stream_ended == 'stopped'");
+	assert_string_equal(f.error, "");
+	peer_close(&p);
+	peer_close(&q);
+	close_fixture(&f);
+}
+
 #define HANDSHAKE                                                                                                      \
 	"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"    \
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: srvthreds.v1\r\n\r\n"
@@ -210,8 +280,13 @@ static void state_closed_first(void **state)
 	open_to(&p, &f);
 	peer_say(&p, HANDSHAKE);
 	peer_expect(&p, "hello");
+	struct peer q;
+	ask(&q, &f, "GET", "/stream");
+	peer_expect(&q, "second");
 	lua_close(f.L);
 	peer_expect_end(&p);
+	peer_expect_end(&q);
+	peer_close(&q);
 	for (int i = 0; i < 100; i++)
 		peer_turn(&p);
 	peer_close(&p);
@@ -221,8 +296,15 @@ static void state_closed_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(requests),           cmocka_unit_test(errors),  cmocka_unit_test(websockets),
-		cmocka_unit_test(state_closed_first), cmocka_unit_test(clients), cmocka_unit_test(clients_cut),
+		cmocka_unit_test(requests),
+		cmocka_unit_test(errors),
+		cmocka_unit_test(websockets),
+		cmocka_unit_test(state_closed_first),
+		cmocka_unit_test(clients),
+		cmocka_unit_test(clients_cut),
+		cmocka_unit_test(streams),
+		cmocka_unit_test(streams_that_fail),
+		cmocka_unit_test(streams_at_the_stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

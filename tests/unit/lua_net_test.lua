@@ -3,7 +3,7 @@
 local net = require "core.net"
 _G.rt = require "core.runtime"
 
--- luacheck: globals server
+-- luacheck: globals server stream
 _G.gate = rt.channel()
 _G.holding, _G.held = 0, 0
 
@@ -39,6 +39,32 @@ local function refusal(code, message)
 end
 routes["/refuse"] = refusal(4200, 'bad "x"')
 routes["/unauthorized"] = refusal(4101, "no")
+
+routes["/stream"] = function(req)
+  _G.stream = req:stream(200, { ["Content-Type"] = "text/event-stream", ["X-Number"] = 12 }, function(s, why)
+    assert(s == stream and not s.open and s:send "late" == nil and s:queued() == 0)
+    s:close()
+    _G.stream_ended = why
+  end)
+  assert(not pcall(req.respond, req, 200))
+  _G.first_send = stream:send "first "
+  rt.sleep(5)
+  stream:send "second"
+end
+routes["/stream-plain"] = function(req)
+  local s = req:stream(201)
+  s:send "all of it"
+  s:close()
+  s:close()
+  assert(not s.open and s:send "x" == nil)
+end
+routes["/stream-crash"] = function(req)
+  req:stream(200, nil, function(_, why) _G.stream_ended = why end):send "begun"
+  rt.sleep(5)
+  error "oops in a stream"
+end
+routes["/stream-none"] = function(req) req:stream(204) end
+routes["/stream-bad"] = function(req) req:stream(200, {}, "no function") end
 
 _G.server = net.listen {
   host = "127.0.0.1",

@@ -1,17 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- GET /api/live: the live feed.
---
--- Over a WebSocket: the token as bearer in the handshake, or {"token": "…"} as the first frame; then {"hello": {}},
--- and {"steps": [entry, …], "dropped": n} as they come. As Server-Sent Events: each answer carries what came since
--- the last one and ends; an EventSource comes back by itself, with Last-Event-ID, and nothing falls between.
--- Both take ?pattern=ID and ?thred=ID.
+-- GET /api/live: the live feed, over a WebSocket or as Server-Sent Events (docs/admin-api.md). Both take ?pattern=ID and
+-- ?thred=ID.
 
 local json = require "core.json"
 local runtime = require "core.runtime"
 local auths = require "srvthreds.auth"
+local live_reader = require "srvthreds.admin.live_reader"
 
-local LOGIN_MS, HOLD_MS, KEEP_MS, KEEP_MOST = 10000, 15000, 30000, 1000
-local HEADERS = { ["Content-Type"] = "text/event-stream", ["Cache-Control"] = "no-store" }
+local LOGIN_MS = 10000
+local AHEAD = 1 << 20 -- bytes that may wait for a WebSocket's reader; what is more is counted, not sent
+local HEADERS = { ["Content-Type"] = "text/event-stream", ["Cache-Control"] = "no-store", ["X-Accel-Buffering"] = "no" }
 
 local function filter_of(query)
   local pattern, thred = query and query.pattern, query and query.thred
@@ -23,88 +21,34 @@ end
 
 -- Server-Sent Events ------------------------------------------------------------------------------------------------
 
--- One reader over several requests: what comes between two of them is kept for a while.
-local function reader_new(admin, query)
-  local reader = { entries = {}, first = 1, last = 0, dropped = 0, channel = runtime.channel(), used = runtime.now() }
-  reader.stop = admin.feed:watch(function(entries, dropped)
-    reader.dropped = reader.dropped + dropped
-    for _, entry in ipairs(entries) do
-      reader.last = reader.last + 1
-      reader.entries[reader.last] = entry
-    end
-    while reader.last - reader.first >= KEEP_MOST do
-      reader.entries[reader.first] = nil
-      reader.first, reader.dropped = reader.first + 1, reader.dropped + 1
-    end
-    if reader.waiting then reader.channel:put(true) end
-  end, filter_of(query))
-  return reader
+-- Whose reader it is, of what.
+local function key_of(call)
+  return json.encode { call.who, call.query.pattern or json.null, call.query.thred or json.null }
 end
 
--- Readers that nobody has come back to go.
-local function sweep(readers)
-  local now, left = runtime.now(), false
-  for id, reader in pairs(readers) do
-    if not reader.waiting and now - reader.used > KEEP_MS then
-      reader.stop()
-      readers[id] = nil
-    end
-    left = left or readers[id] ~= nil
-  end
-  return left
-end
-
-local function sweep_later(admin)
-  local readers = admin.readers
-  if readers.timer_on then return end
-  readers.timer_on = true
-  readers.timer = readers.timer or runtime.timer(function()
-    readers.timer_on = false
-    if sweep(readers.by_id) then sweep_later(admin) end
-  end)
-  readers.timer:start(runtime.now() + KEEP_MS)
-end
-
--- Last-Event-ID is READER.NUMBER.
+---@return srvthreds.admin.LiveReader reader, integer after, boolean lost: it was here before, and nobody knows where
 local function reader_of(admin, call)
-  admin.readers = admin.readers or { by_id = {} }
-  local readers = admin.readers.by_id
-  local id, after = (call.req:header "last-event-id" or ""):match "^(%x+)%.(%d+)$"
-  if not readers[id or ""] then
-    id = runtime.random_bytes(8):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
-    readers[id] = reader_new(admin, call.query)
-    sweep_later(admin)
-    after = 0
-  end
-  return id, readers[id], math.tointeger(tonumber(after)) or 0
-end
-
--- What was seen is let go of, so that a reader that comes back with an older id gets the rest again, never less.
-local function take(id, reader, after)
-  local out = {}
-  if reader.dropped > 0 then
-    out[#out + 1] = ("event: dropped\ndata: {\"dropped\":%d}\n\n"):format(reader.dropped)
-    reader.dropped = 0
-  end
-  for n = reader.first, math.min(after, reader.last) do reader.entries[n] = nil end
-  reader.first = math.max(reader.first, math.min(after, reader.last) + 1)
-  for n = reader.first, reader.last do
-    out[#out + 1] = ("id: %s.%d\nevent: step\ndata: %s\n\n"):format(id, n, json.encode(reader.entries[n]))
-  end
-  return out
+  admin.readers = admin.readers or {}
+  local readers, key, last = admin.readers, key_of(call), call.req:header "last-event-id"
+  local id, number = (last or ""):match "^(%x+)%.(%d+)$"
+  local reader = readers[id or ""]
+  if reader and reader.options.key == key then return reader, math.tointeger(tonumber(number)) or 0, false end
+  reader = live_reader.new(admin.feed, {
+    filter = filter_of(call.query), key = key, gone = function(gone) readers[gone.id] = nil end,
+  })
+  readers[reader.id] = reader
+  return reader, 0, last ~= nil
 end
 
 local function events(admin, call)
-  local id, reader, after = reader_of(admin, call)
-  if reader.last <= after and not reader.waiting then
-    reader.waiting = true
-    reader.channel:take(HOLD_MS)
-    reader.waiting = false
+  local reader, after, lost = reader_of(admin, call)
+  local hello = { id = call.who, version = admin.version }
+  local stream = call.req:stream(200, HEADERS, function(stream) reader:detach(stream) end)
+  reader:attach(stream, hello, after)
+  if lost then
+    stream:send(live_reader.event("gap", { reason = "where you were isn't known any more: too long ago, or the system was restarted" }))
   end
-  reader.used = runtime.now()
-  local out = take(id, reader, after)
-  if #out == 0 then out[1] = ("id: %s.%d\nevent: idle\ndata: {}\n\n"):format(id, after) end
-  call.req:respond(200, "retry: 50\n\n" .. table.concat(out), HEADERS)
+  if not stream.open then reader:detach(stream) end
 end
 
 -- WebSocket ---------------------------------------------------------------------------------------------------------
@@ -116,8 +60,15 @@ local function begin(admin, ws, who, query)
   data.who = who
   data.timer:stop()
   send(ws, { hello = { id = who.id, version = admin.version } })
+  local missing = 0
   data.stop = admin.feed:watch(function(entries, dropped)
-    send(ws, { steps = json.array(entries), dropped = dropped > 0 and dropped or nil })
+    missing = missing + dropped
+    if ws:queued() > AHEAD then
+      missing = missing + #entries
+      return
+    end
+    send(ws, { steps = json.array(entries), dropped = missing > 0 and missing or nil })
+    missing = 0
   end, filter_of(query))
 end
 

@@ -36,6 +36,7 @@ function client.path(...)
   return "/api/" .. table.concat(parts, "/")
 end
 
+---@return string "" or "?name=value&…", escaped
 local function query_text(query)
   local names, out = {}, {}
   for name in pairs(query or {}) do names[#names + 1] = name end
@@ -70,7 +71,7 @@ end
 ---@param call srvthreds.cli.Call
 ---@param method string
 ---@param path string
----@param options { query: table?, body: any, timeout_ms: integer?, headers: table?, text: boolean? }? text: the body as it is
+---@param options { query: table?, body: any, timeout_ms: integer? }?
 function client.admin(call, method, path, options)
   options = options or {}
   local net = require "core.net"
@@ -78,13 +79,11 @@ function client.admin(call, method, path, options)
   local token = token_of(call)
   local headers = { ["Content-Type"] = "application/json" }
   if token then headers.Authorization = "Bearer " .. token end
-  for name, value in pairs(options.headers or {}) do headers[name] = value end
   local ok, answer = pcall(net.request, { method = method, url = address .. path .. query_text(options.query),
     headers = headers, body = options.body and json.encode(options.body), timeout_ms = options.timeout_ms or TIMEOUT_MS })
   if not ok then error(client.unreachable(address, answer), 0) end
   local decoded, body = pcall(json.decode, answer.body)
   if answer.status >= 300 then error(refusal(answer.status, decoded and body, method .. " " .. path), 0) end
-  if options.text then return answer.body end
   if not decoded then
     problem.raise("failed", ("%s answered %s with something that is no JSON"):format(address, path),
       { hint = "is another program listening there?" })
@@ -120,5 +119,6 @@ function client.websocket(call, port_key, path, options)
 end
 
 client.admin_token = token_of
+client.query = query_text
 
 return client

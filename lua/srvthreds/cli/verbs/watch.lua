@@ -2,10 +2,10 @@
 local client = require "srvthreds.cli.client"
 local json = require "core.json"
 local output = require "srvthreds.cli.output"
+local problem = require "srvthreds.cli.problem"
 local runtime = require "core.runtime"
 
--- The server holds a request for 15 s at most.
-local HOLD_MS, AGAIN_MS = 30000, 300
+local AGAIN_MS, TIMEOUT_MS = 300, 10000
 
 local colours = { matched = "green", handled = "green", error = "red", not_matched = "dim", no_pattern = "yellow" }
 
@@ -39,49 +39,42 @@ local function print_entry(call, entry)
   output.line((call.flags.output or "table") == "table" and line_of(entry) or json.encode(entry))
 end
 
-local handlers = {}
-
-function handlers.step(call, data)
-  print_entry(call, data)
-end
-
-function handlers.dropped(_, data)
-  output.say(("%s more were too many to show"):format(data.dropped or "some"))
-end
-
--- Server-Sent Events: blocks of `field: value` lines with an empty line behind each.
-local function print_events(call, text, last_id)
-  for block in (text .. "\n\n"):gmatch("(.-)\n\n") do
-    local fields = {}
-    for name, value in block:gmatch("([%a]+): ?([^\n]*)") do fields[name] = fields[name] or value end
-    last_id = fields.id or last_id
-    local handler = handlers[fields.event or "step"]
-    if handler and fields.data then handler(call, json.decode(fields.data)) end
+local function print_frame(state, frame)
+  if frame.error then problem.raise("no_token", tostring(frame.error.message)) end
+  if frame.hello then
+    output.say(state.away and "there again; what happened meanwhile isn't shown" or "watching; Ctrl-C ends it")
+    state.away = false
   end
-  return last_id
+  for _, entry in ipairs(frame.steps or {}) do print_entry(state.call, entry) end
+  if frame.dropped then output.say(("%d more were too many to show"):format(frame.dropped)) end
+end
+
+local function connect(call)
+  return client.websocket(call, "engine.port",
+    "/api/live" .. client.query { pattern = call.flags.pattern, thred = call.flags.thred },
+    { headers = { Authorization = "Bearer " .. (client.admin_token(call) or "") }, timeout_ms = TIMEOUT_MS })
+end
+
+-- Until the connection ends, if there is one.
+local function follow(state)
+  local ok, connection = pcall(connect, state.call)
+  local bytes = ok and connection:receive()
+  while bytes do
+    print_frame(state, json.decode(bytes))
+    bytes = connection:receive()
+  end
 end
 
 -- The system may be restarted while somebody watches: that is told, and it goes on by itself.
 local function run(call)
   io.stdout:setvbuf("line")
-  local query = { pattern = call.flags.pattern, thred = call.flags.thred }
-  local away, last_id = false, nil
   client.admin(call, "GET", "/api/stats") -- who may not, or finds nobody, is told at once
-  output.say("watching; Ctrl-C ends it")
+  local state = { call = call, away = false }
   while true do
-    local ok, text = pcall(client.admin, call, "GET", "/api/live",
-      { query = query, text = true, headers = { ["Last-Event-ID"] = last_id }, timeout_ms = HOLD_MS })
-    if ok then
-      if away then output.say("there again") end
-      away = false
-      last_id = print_events(call, text, last_id)
-    elseif text.name ~= "unreachable" then
-      error(text, 0)
-    else
-      if not away then output.say("the system went away; waiting for it") end
-      away = true
-      runtime.sleep(AGAIN_MS)
-    end
+    follow(state)
+    if not state.away then output.say("the system went away; waiting for it") end
+    state.away = true
+    runtime.sleep(AGAIN_MS)
   end
 end
 
