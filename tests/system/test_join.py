@@ -107,6 +107,21 @@ def test_send_goes_on_when_the_server_comes_back(server, verb):
     assert json.loads(sending.out())["outcome"] == "matched"
 
 
+def test_join_misses_nothing_before_the_first_event(servers, verb):
+    server = servers(profile="test").start()
+    ann = verb(server, "join", "p0")
+    ann.says("You are p0.")
+    os.kill(ann.process.pid, signal.SIGSTOP)  # so that it comes back after the message
+    try:
+        server.kill()
+        server.start()
+        assert server.run("send", "type=echo", "--as", "p0", "--wait").returncode == 0
+    finally:
+        os.kill(ann.process.pid, signal.SIGCONT)
+    ann.shows("echo 1")
+    assert ann.out().count("echo 1") == 1
+
+
 def test_join_with_a_bad_token(server):
     done = server.run("join", "nobody")
     assert done.returncode == 5 and "SRV-C013" in done.stderr

@@ -100,6 +100,29 @@ def test_a_bearer_in_the_handshake_is_a_login(quiet):
     raw.close()
 
 
+@pytest.mark.parametrize("before", [0, 2])
+def test_nothing_is_missed_before_the_first_event(quiet, before):
+    """The server is killed between the login and the first message: who comes back begins where it began."""
+    for n in range(before):
+        quiet.http("POST", "/event?wait=5s", echo(title=f"n old{n}"), token="participant1")
+    with quiet.connect("participant0") as client:
+        begin = client.hello["lastSeen"]
+        assert bool(begin) == bool(before)
+        quiet.kill()
+        client.wait_closed()
+    quiet.start()
+    for title in ("n one", "n two"):
+        quiet.http("POST", "/event?wait=5s", echo(title=title), token="participant1")
+    with quiet.connect("participant0", last_seen=begin) as client:
+        client.wait_title("n two 1")
+        assert titles(client) == ["n one 1", "n two 1"]
+        assert client.hello["lastSeen"] == begin
+    with quiet.connect("participant0") as client:  # and without it, nothing that was there before
+        quiet.http("POST", "/event", echo(title="n three"), token="participant1")
+        client.wait_title("n three 1")
+        assert titles(client) == ["n three 1"] and client.hello["lastSeen"] != begin
+
+
 @pytest.mark.parametrize("token", ["nobody", "", 5, None, {"a": 1}])
 def test_a_wrong_token_is_refused_and_the_connection_ends(quiet, token):
     raw = Raw(quiet)

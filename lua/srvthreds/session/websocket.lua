@@ -50,9 +50,19 @@ local function send_page(self, page, sent)
   end
 end
 
+-- Where a session begins: behind what was seen, else behind the newest event of the inbox; "" is its begin.
+local function begin_of(self, last_seen)
+  if last_seen ~= nil and last_seen ~= json.null then return last_seen end
+  local store, who = self.agent.store, self.participant
+  local seen = store:cursor(who)
+  if seen then return seen end
+  local newest = store:last_event(who)
+  return newest and json.decode(newest.body).id or ""
+end
+
 -- Everything after the last seen event, in order, then what was pushed meanwhile and wasn't in it.
 local function replay(self, last_seen)
-  local sent, last, more = {}, last_seen, last_seen ~= nil
+  local sent, last, more = {}, last_seen ~= "" and last_seen or nil, true
   while more and not self.closed do
     self.missed = false
     local page, gone = self.agent.store:inbox(self.participant, last, REPLAY_PAGE)
@@ -79,11 +89,12 @@ local function login(self, who, last_seen)
   end
   self.participant, self.roles = who.id, who.roles
   self.login_timer:stop()
-  self.waiting = {}
+  local begin = begin_of(self, last_seen) -- before anything is pushed: it is behind, and replayed
+  if self.closed then return end
+  self.waiting, self.listed = {}, true
   self.agent.registry:add(self)
-  send(self, { hello = { participantId = who.id, sessionId = self.id, version = self.agent.version } })
-  if last_seen == nil or last_seen == json.null then last_seen = self.agent.store:cursor(who.id) end
-  replay(self, last_seen)
+  send(self, { hello = { participantId = who.id, sessionId = self.id, version = self.agent.version, lastSeen = begin } })
+  replay(self, begin)
 end
 
 local function on_event(self, event)
@@ -188,7 +199,7 @@ function websocket.handlers(agent)
       if code == TOO_LARGE or code == NOT_UTF8 then agent.refused:add() end
       self.closed = true
       self.login_timer:stop()
-      if self.participant then agent.registry:remove(self) end
+      if self.listed then agent.registry:remove(self) end
     end,
   }
 end
