@@ -186,7 +186,7 @@ local function listen(self)
   local sessions = {
     store = self.store, queue = self.queue, auth = self.auth, registry = self.registry, limits = limits,
     version = version.string, refused = metrics.counter "srvthreds_events_refused_total",
-    wait_for = function(n, fn) return self.engine:wait_for(n, fn) end,
+    wait_for = function(n, fn) return self.engine:wait_for(n, fn) end, waiting = 0, waiting_bytes = 0,
   }
   local api = admin.new { engine = self.engine, store = self.store, queue = self.queue, live = self.live, auth = self.auth,
     directory = self.directory, version = version.string }

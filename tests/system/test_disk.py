@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A disk that is full, and one that refuses to sync: nothing is acknowledged that isn't kept, the state says so, and
 with room again work goes on by itself."""
+import http.client
 import json
 import os
 import re
@@ -71,6 +72,15 @@ def not_ready(server):
     return body["reason"] if status == 503 else None
 
 
+def post(server, event, token):
+    connection = http.client.HTTPConnection("127.0.0.1", server.ready["session_http_port"], timeout=10)
+    connection.request("POST", "/event", json.dumps(event), {"Authorization": f"Bearer {token}"})
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    connection.close()
+    return answer.status, body, answer.getheader("Retry-After")
+
+
 def fills_and_heals(server, senders, room, why):
     """The senders run until the disk is full, as the state says; `room()` makes room again."""
     for sender in senders:
@@ -85,8 +95,8 @@ def fills_and_heals(server, senders, room, why):
     refused = sum(s.refused for s in senders)
     until(lambda: sum(s.refused for s in senders) > refused + 5, 10, "more to be refused")
     assert {s.name_: len(s.acknowledged) for s in senders} == before, "acknowledged while the disk was full"
-    status, answer = server.http("POST", "/event", {"type": "test.add"}, token="p0")
-    assert status == 503 and answer["error"]["code"] == 5000, answer
+    status, answer, again = post(server, {"type": "test.add"}, "p0")
+    assert status == 503 and answer["error"]["code"] == 5000 and again == "1", answer
     room()
     begin = time.monotonic()
     until(lambda: not not_ready(server), 5, "ready again")

@@ -2,11 +2,15 @@
 """The session agent's protocols: login, replay, cursor, what is refused and how, ids and duplicates, many and slow
 clients, HTTP statuses."""
 import asyncio
-import json
-import socket
-import struct
 import base64
+import http.client
+import json
 import os
+import socket
+import sqlite3
+import struct
+import threading
+from contextlib import closing
 
 import pytest
 import websockets
@@ -369,3 +373,37 @@ def test_a_server_that_stops_answers_503_or_nothing(quiet):
     quiet.start()
     for id in taken:
         assert quiet.admin("GET", f"/api/events/{id}")[0] == 200
+
+
+def test_a_server_that_stops_takes_http_requests_or_says_no(quiet):
+    """Over connections that stay open: 200 is on disk, 503 is not, and the end comes between two answers."""
+    taken, others = [], []
+
+    def send(name):
+        connection = http.client.HTTPConnection("127.0.0.1", quiet.ready["session_http_port"], timeout=10)
+        try:
+            for n in range(100000):
+                event = {"id": f"{name}-{n}", "type": "org.wt.nobody"}
+                connection.request("POST", "/event", json.dumps(event), {"Authorization": f"Bearer {name}"})
+                answer = connection.getresponse()
+                body = json.loads(answer.read())
+                if answer.status != 200:
+                    others.append((answer.status, answer.getheader("Retry-After"), body["error"]["code"]))
+                    return
+                taken.append(body["id"])
+        except (OSError, http.client.HTTPException):
+            pass
+
+    senders = [threading.Thread(target=send, args=(f"participant{n % 3}",)) for n in range(3)]
+    for sender in senders:
+        sender.start()
+    until(lambda: len(taken) > 100)
+    quiet.signal(15)
+    assert quiet.wait_exit() == 0
+    for sender in senders:
+        sender.join(10)
+    assert set(others) <= {(503, "1", 5000)}, others
+    quiet.start()
+    with closing(sqlite3.connect(quiet.data / "srvthreds.db")) as db:
+        stored = {id for id, in db.execute("select json_extract(body, '$.id') from event")}
+    assert set(taken) <= stored

@@ -11,9 +11,26 @@ local http = {}
 
 local STATUS = { [4000] = 400, [4101] = 401, [4102] = 401, [4200] = 400, [4202] = 400, [5201] = 404, [5202] = 409, [5203] = 404 }
 
+-- Events of requests that wait for room are held in memory; what would be more is told to come again.
+local WAITING, WAITING_BYTES = 4096, 32 << 20
+local AGAIN = { ["Retry-After"] = "1" }
+
 local function respond_error(req, raised, status)
   local e = codes.of(raised)
-  req:respond(status or STATUS[e.code] or 503, json.encode { error = { code = e.code, message = e.message } })
+  status = status or STATUS[e.code] or 503
+  req:respond(status, json.encode { error = { code = e.code, message = e.message } }, status == 503 and AGAIN or nil)
+end
+
+-- accept.queue, but not without bound.
+local function queue(agent, doc, size, durable)
+  if agent.waiting >= WAITING or agent.waiting_bytes + size > WAITING_BYTES then
+    error(codes.error(codes.server, "more is sent than can be taken now: send it again, with the same id"), 0)
+  end
+  agent.waiting, agent.waiting_bytes = agent.waiting + 1, agent.waiting_bytes + size
+  local ok, status, info = pcall(accept.queue, agent.queue, doc, durable)
+  agent.waiting, agent.waiting_bytes = agent.waiting - 1, agent.waiting_bytes - size
+  if not ok then error(status, 0) end
+  return status, info
 end
 
 -- "2s" or ms; at most a minute, so that nobody holds a connection for ever.
@@ -46,7 +63,7 @@ local function take(agent, req, who, event)
   local doc = accept.prepare(event, { id = who.id }, runtime.now())
   local channel = runtime.channel()
   local got
-  local status, info = accept.queue(agent.queue, doc, function(err) channel:put { failed = err } end)
+  local status, info = queue(agent, doc, #req.body, function(err) channel:put { failed = err } end)
   if status == "accepted" and ms then
     got = wait_outcome(agent, info, ms, channel) or { result = { outcome = "pending" } }
   else
@@ -74,6 +91,7 @@ local function values_path(req)
   if thred_id then return unescape(thred_id), unescape(re) end
 end
 
+---@param agent table { queue, auth, limits, refused, wait_for, waiting = 0, waiting_bytes = 0 }
 ---@return boolean true if the path was one of ours
 function http.handle(agent, req)
   local thred_id, re
