@@ -184,6 +184,7 @@ static void read_dead(lua_State *L, struct lua_store *o, int table, struct store
 		dead->version = lua_span_field(L, at, "version");
 		dead->error = json_field(L, o, at, "error");
 		dead->attempts = lua_int_field(L, at, "attempts", 1);
+		dead->own = bool_field(L, at, "own", false);
 		c->dead = dead;
 	}
 	lua_pop(L, 1);

@@ -248,6 +248,7 @@ static void pass_on(struct commit *c, const struct store_message *m)
 		put.id = d->id;
 		put.source = d->source;
 		put.emitted = c->delivery->emitted;
+		put.tries = span_same(m->target, d->target) ? d->tries : 0; /* the delivery itself, put aside */
 	}
 	local_put(c->s->local, &put);
 }
@@ -257,7 +258,7 @@ static void bury(struct commit *c)
 	struct sqlite *s = c->s;
 	const struct store_dead *x = c->changes->dead;
 	static const struct delivery timer; /* a timer has none: its target says what to try again */
-	const struct delivery *d = c->delivery ? &c->delivery->d : &timer;
+	const struct delivery *d = c->delivery && !x->own ? &c->delivery->d : &timer;
 	struct op_sql *op = sqlite_add_sql(s, "insert into dead values(?,?,?,?,?,?,?,?,?,?,?)");
 	struct batch *b = s->open;
 	sqlite_sql_int(op, s->next_n++);

@@ -124,6 +124,7 @@ struct store_message {
 struct store_dead {
 	struct span target, pattern, reaction, version, error;
 	int64_t attempts; /* this one included; 0 = 1 */
+	bool own;         /* of its target alone, not of the delivery: a timer */
 };
 
 struct accept; /* queue.h */

@@ -136,6 +136,128 @@ t.test("expiry: input local works; a script that fails is told to the people, an
   w:close()
 end)
 
+-- From now on events are accepted so much later: timers that are due by then have not fired.
+local function late(w, ms)
+  local queue = w.engine.queue
+  w.queue = { accept = function(_, doc, what, after)
+    what.at = what.at + ms
+    return queue:accept(doc, what, after)
+  end }
+end
+
+-- What the engine logs, in a list.
+local function logged(w)
+  local list = {}
+  local function add(_, fields) list[#list + 1] = fields end
+  w.engine.log = { info = add, warn = add, error = add }
+  return list
+end
+
+local OVERDUE = [[p.pattern "Over" {
+  p.reaction "a" { expiry = { after = "5s" }, p.where { type = "go" } { on_true = function(e, thred) thred.kept, thred.n = e, 0 end,
+    transform = { title = "hi" }, publish = "bob" } },
+  p.reaction "b" { expiry = { after = "5s", transition = { name = "c", input = "local", local_name = "kept" } },
+    p.where { type = "x" } { on_true = function(e, thred) thred.n = thred.n + 1 if e.values then %s end end,
+      transform = { title = "x" }, publish = { to = { "$thred", "nobody" } }, transition = "$noTransition" } },
+  p.reaction "c" { allowed_sources = { "$group0" }, p.where { type = "go" } { on_true = function(_, thred) thred.n = 100 end,
+    transform = { title = "taken back" }, publish = { to = { "cid", "nobody" } }, transition = { name = "d", input = "forward" } } },
+  p.reaction "d" { p.where { type = "go" } { on_true = function() %s end } } }]]
+
+t.test("expiry: an overdue one that fails is the timer's failure, not the event's, which comes to its turn", function()
+  for i, how in ipairs { "error 'no'", "while true do end" } do
+    local w = world.new()
+    w:pattern(OVERDUE:format("error 'the event'", how))
+    local id = w:outcome { type = "go" }.threds[1]
+    w:received "ann" w:received "bob"
+    local lines = logged(w)
+    late(w, 6000)
+    t.eq(w:outcome { type = "x", thredId = id, values = {} }.outcome, "error") -- its own failure: nothing stays
+    t.eq({ #w:dead(), w:dead()[1].target, w:thred(id).step }, { 1, "thred:" .. id, 1 })
+    t.eq({ #lines, lines[1].target }, { 1, "thred:" .. id })
+    w:received "ann"
+    t.eq(w:outcome { type = "x", id = "late", thredId = id }.outcome, "matched")
+    local row = w:thred(id)
+    t.eq({ row.reaction, row.due, row.state.locals.n, row.step }, { "b", nil, 1, 2 })
+    t.eq(json.encode(row.state.participants), '["bob","ann"]')
+    local letter = w:dead()[2]
+    t.eq({ letter.target, letter.event, letter.attempts }, { "timer:" .. id, nil, 1 })
+    t.eq(w:received "cid", {})
+    for _, who in ipairs { "ann", "bob" } do
+      local list = w:received(who)
+      t.eq({ #list, list[1].data.content.error.code, list[2].data.title }, { 2, 5000, "x" })
+    end
+    t.eq({ #lines, lines[2].target, lines[3].to }, { 3, "timer:" .. id, "nobody" })
+    t.eq(w:replay().accepted, i - 1)
+    w:pattern(OVERDUE:format("", ""))
+    world.task(function() w.store:dead_retry(letter.id, runtime.now()) end)
+    t.eq({ w:thred(id).status, #w:dead() }, { "terminated", 1 })
+    w:close()
+  end
+end)
+
+t.test("no such addressee: told when the step that named it is there to stay, not when it was taken back", function()
+  local w = world.new()
+  w:pattern [[p.pattern "Who" {
+    p.reaction "a" { p.where { type = "go" } {} },
+    p.reaction "b" { p.where { type = "x" } { transform = { title = "x" }, publish = "nobody",
+      transition = { name = "c", input = "forward" } } },
+    p.reaction "c" { p.where { type = "x" } { on_true = function(e) if e.values then error "no" end end } } }]]
+  local id = w:outcome { type = "go" }.threds[1]
+  local lines = logged(w)
+  t.eq(w:outcome { type = "x", thredId = id, values = {} }.outcome, "error")
+  t.eq({ #lines, lines[1].to }, { 1, nil })
+  t.eq(w:outcome { type = "x", thredId = id }.outcome, "matched")
+  t.eq({ #lines, lines[2].to, lines[2].thred_id }, { 2, "nobody", id })
+  w:close()
+end)
+
+t.test("a finished thred relays while it is kept; a broadcast from after that finds none, though its timer is late", function()
+  local w = world.new()
+  w:pattern [[p.pattern "Fin" { broadcast_allowed = true, finished_keep = "10s",
+    p.reaction "a" { p.where { type = "go" } { transform = { title = "hi" }, publish = "bob", transition = "$terminate" } } }]]
+  local id = w:outcome { type = "go" }.threds[1]
+  late(w, 9000)
+  t.eq(w:outcome { type = "org.wt.client.broadcast", thredId = id, values = { message = "m" } }.outcome, "relayed")
+  local due = w:thred(id).due
+  t.eq(due, runtime.now() + 19000)
+  late(w, 19001)
+  t.eq(w:outcome { type = "org.wt.client.broadcast", thredId = id, values = { message = "m" } }.outcome, "no_thred")
+  t.eq(w:thred(id).due, due)
+  w:advance(19000)
+  t.eq(w:thred(id).status, "terminated")
+  w:close()
+end)
+
+local PARENT = [[p.pattern "Par" {
+  p.reaction "a" { p.where { type = "go" } {} },
+  p.reaction "b" { p.any { p.where { type = "child" } { spawn = { names = "Frail" }, transition = "$noTransition" },
+    p.where { type = "sibling" } { spawn = { names = "Frail", type = "sibling" }, transition = "$noTransition" },
+    p.where { type = "end" } { transition = "$terminate" } } } }]]
+
+t.test("a dead spawn that is tried again after its parent's end begins no child; a sibling, and in time a child, it does", function()
+  local w = world.new()
+  w:pattern(PARENT)
+  local frail = [[p.pattern "Frail" { max_instances = 2, p.reaction "wait" { p.where { type = "x" } {} } }]]
+  w:pattern(frail)
+  local gone, here = w:outcome { type = "go" }.threds[1], w:outcome { type = "go" }.threds[1]
+  w.patterns:drop "frail"
+  for _, ask in ipairs { { gone, "child" }, { gone, "sibling" }, { here, "child" } } do
+    w.patterns.names.Frail = { id = "frail", enabled = true }
+    t.eq(w:outcome { type = ask[2], thredId = ask[1] }.outcome, "matched")
+  end
+  t.eq({ #w:dead(), w:dead()[1].attempts }, { 3, 1 })
+  t.eq(w:outcome { type = "end", thredId = gone }.outcome, "matched")
+  w:pattern(frail)
+  for _, d in ipairs(w:dead()) do world.task(function() w.store:dead_retry(d.id, runtime.now()) end) end
+  t.eq(#w:dead(), 0)
+  local children = w:threds { pattern = "frail" }
+  t.eq(#children, 2) -- the instance of the third was given back
+  t.eq({ w:thred(children[1].id).state.parent, w:thred(children[2].id).state.parent }, { nil, here })
+  w:outcome { type = "end", thredId = here }
+  t.eq(#w:threds { pattern = "frail" }, 1)
+  w:close()
+end)
+
 t.test("expiry after an upgrade: a longer one waits on, none waits for ever", function()
   local w = world.new()
   local source = [[p.pattern "Upg" {

@@ -40,33 +40,40 @@ local function apply(self, s, delivery)
   return s:apply()
 end
 
--- Finished threds relay broadcasts; nothing else reaches them.
-local function takes(row, doc)
-  return row and (row.status == "active" or row.status == "finished" and doc.type == "org.wt.client.broadcast")
+-- Finished threds relay broadcasts while they are kept, also if what ends them comes late; nothing else reaches them.
+local function takes(status, due, delivery)
+  return status == "active"
+    or status == "finished" and delivery.doc.type == "org.wt.client.broadcast" and due ~= nil and due >= delivery.at
+end
+
+-- One that fails leaves the thred where it was, and the event still comes to its turn.
+local function expire(self, s)
+  local before = s:mark()
+  local ok, e = xpcall(self.expire, codes.traced, s)
+  return ok and s or failure.overdue(self, s, before, e)
 end
 
 -- The reactions that had expired before this moment, one after another.
-local function catch_up(s, at)
+local function catch_up(self, s, at)
   for _ = 1, EXPIRIES do
     if not s.due or s.due >= at or s.state.status ~= "active" then
       s.now = at
-      return
+      return s
     end
     s.now = s.due
-    s:expire()
+    s = expire(self, s)
   end
   s:fail("expiry", ("more than %d expiries before one event: is an expiry too short?"):format(EXPIRIES))
 end
 
 ---Everything of the step up to its commit; raises when it fails.
 local function run(self, handle, row, delivery)
-  local s = bound.step(self, handle, row, delivery.at)
-  catch_up(s, delivery.at)
+  local s = catch_up(self, bound.step(self, handle, row, delivery.at), delivery.at)
   s:take(delivery.doc, delivery.source)
-  if not takes({ status = s.state.status }, delivery.doc) then
+  if not takes(s.state.status, s.due, delivery) then
     s:write_log("no_thred", s.state.reaction, s.state.reaction)
     self.offers:moved(s)
-    return failure.no_thred(self, delivery, s.id, handle, s:changes("no_thred", delivery))
+    return failure.no_thred(self, delivery, s.id, s)
   end
   local outcome = apply(self, s, delivery)
   if s.state.status == "finished" then s.due = s.now + s.pattern.finished_keep end
@@ -76,7 +83,7 @@ end
 
 function bound.handle(self, delivery, thred_id)
   local handle, row = self.store:begin(thred_id)
-  if not takes(row, delivery.doc) then
+  if not row or not takes(row.status, row.due, delivery) then
     if handle then handle:abort() end
     return failure.no_thred(self, delivery, thred_id)
   end

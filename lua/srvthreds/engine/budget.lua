@@ -7,6 +7,9 @@ local budget = {}
 
 local KINDS = { cpu = true, wall = true, memory = true, stack = true }
 
+---Kinds that say how the machine was, not what the script did: another run need not end there.
+budget.of_machine = { cpu = true, wall = true, memory = true }
+
 ---To be told of every failed script; counts those that went over a limit.
 ---@param pattern string its id, or "agent ID"
 ---@param reaction string?

@@ -9,6 +9,7 @@ return function(engine, step, changes, after)
     after.step = { thred = step.id, pattern = step.pattern.id, version = step.pattern.version, log = step.trail }
   end
   if step.log then after.lines = { step.log, pattern = step.pattern.id, reaction = step.trail[1].from, thred_id = step.id } end
+  after.notes = step.notes
   step.handle:commit(changes, after)
   engine.offers:moved(step)
 end

@@ -2,6 +2,7 @@
 -- What went wrong: the step has left no trace, the event is kept with its error, the sender is told (model §4, Failure).
 
 local json = require "core.json"
+local budget = require "srvthreds.engine.budget"
 local codes = require "srvthreds.engine.codes"
 local events = require "srvthreds.engine.event"
 local ids = require "srvthreds.engine.ids"
@@ -14,14 +15,17 @@ local function stored(err)
     file = err.file, line = err.line, kind = err.kind }
 end
 
-local function report(self, delivery, err, target)
+---@param step table? it goes on: it is told if that is there to stay
+local function report(self, delivery, err, target, step)
   self.pauses:note(err)
   if err.quiet then return end -- said once, not with each event
-  self.log[err.authors and "warn" or "error"](err.authors and "pattern failed" or "step failed", {
+  local level, message, fields = err.authors and "warn" or "error", err.authors and "pattern failed" or "step failed", {
     pattern = err.pattern, reaction = err.reaction, version = err.version, err_code = err.code, err = err.message,
     event_id = delivery.doc and delivery.doc.id, event_type = delivery.doc and delivery.doc.type, target = target,
     trace = err.trace,
-  })
+  }
+  if step then return step:note(level, message, fields) end
+  self.log[level](message, fields)
 end
 
 ---The error event for one person, or for a thred's people.
@@ -65,16 +69,17 @@ function failure.dead(self, delivery, target, raised, tried)
 end
 
 ---No thred takes this event: it is recorded, and the sender gets 5203.
-function failure.no_thred(self, delivery, thred_id, handle, changes)
+---@param step table? an expiry ended the thred before the event came to it: the rest of the step is committed
+function failure.no_thred(self, delivery, thred_id, step)
   local doc = delivery.doc
   local err = { code = codes.no_thred, message = ("there is no thred %s"):format(thred_id) }
-  local list = changes and changes.events or {}
+  local list = step and step.events or {}
   local to = sender(self, doc)
   if #to > 0 then list[#list + 1] = error_event(self, doc, "thred:" .. thred_id, thred_id, delivery.at, err, to) end
   local after = self:after(delivery, "no_thred", list, { error = err })
-  if handle then
-    changes.events, changes.outcome = list, "no_thred"
-    return handle:commit(changes, after)
+  if step then
+    after.notes = step.notes
+    return step.handle:commit(step:changes("no_thred", delivery), after)
   end
   self:settle(delivery, { outcome = "no_thred", rec = { error = err, log = { { outcome = "no_thred" } } }, events = list }, after)
 end
@@ -96,10 +101,11 @@ function failure.of_service(self, step, delivery)
 end
 
 -- The records of what a step that failed had sent, were it committed; nil if nothing.
-local function sent(step)
+local function sent(step, after)
   local list = {}
-  for i, e in ipairs(step.events) do
-    list[i] = { id = e.id, type = json.decode(e.body).type, to = e.rec.to, people = e.rec.people, services = e.rec.services,
+  for i = after + 1, #step.events do
+    local e = step.events[i]
+    list[#list + 1] = { id = e.id, type = json.decode(e.body).type, to = e.rec.to, people = e.rec.people, services = e.rec.services,
       unknown = e.rec.unknown }
   end
   return list[1] and list or nil
@@ -118,11 +124,32 @@ function failure.timer(self, handle, step, delivery, state_bytes, raised, tried)
   handle:commit({
     delivery = delivery, outcome = "error", rec = { error = stored(err), log = { { outcome = "error" } },
       input = delivery and { kind = "timer", at = step.now } or nil, reads = tried and tried.reads,
-      tried = tried and sent(tried) }, events = list,
+      tried = tried and sent(tried, 0) }, events = list,
     state = state_bytes, due = nil,
     dead = { target = "timer:" .. step.id, pattern = err.pattern, reaction = err.reaction, version = err.version,
       error = stored(err), attempts = attempts(delivery, 1) },
   }, self:after(delivery, "error", list, { error = err }))
+end
+
+---An expiry that an event found overdue fails: as the timer's would, but within the event's step, which goes on.
+---@param before table the step's mark before it
+---@return table the step that goes on
+function failure.overdue(self, step, before, raised)
+  local err = codes.of(raised)
+  local tried, reads = sent(step, before.lengths.events), step.reads
+  step = step:back(before)
+  step.due, step.overdue = nil, stored(err)
+  if not budget.of_machine[err.kind] then step.tried, step.reads = tried, reads end -- it can be run again
+  step.dead = { target = "timer:" .. step.id, pattern = err.pattern, reaction = err.reaction, version = err.version,
+    error = stored(err), own = true }
+  report(self, {}, err, step.dead.target, step)
+  local to = self.resolve(step, "$thred", error, "failure")
+  if #to.people > 0 then
+    step.events[#step.events + 1] = error_event(self, nil, "timer:" .. step.id .. ":" .. step.number, step.id, step.now, err,
+      to.people)
+  end
+  step:write_log("error", step.state.reaction, step.state.reaction)
+  return step
 end
 
 ---The process ended three times while this ran.

@@ -22,6 +22,7 @@ local offers = require "srvthreds.engine.offers"
 local pauses = require "srvthreds.engine.pauses"
 local route = require "srvthreds.engine.route"
 local sources = require "srvthreds.pattern.sources"
+local steps = require "srvthreds.engine.step"
 local timers = require "srvthreds.engine.timers"
 
 local script_log = logs.logger { module = "pattern" }
@@ -45,7 +46,7 @@ function engine.new(options)
     push = options.push or function() end, watch = options.watch, key = options.store:key(),
     log = logs.logger { module = "engine" }, waiters = {}, epoch = 0,
     routes = {}, changes = {}, sources = sources, builtin = builtin,
-    resolve = addresses.of_step,
+    resolve = addresses.of_step, expire = steps.expire,
   }, engine)
   self.offers = offers.new(self)
   self.pauses = pauses.new(self, options.pauses)
@@ -170,6 +171,7 @@ local function tell(self, item)
     if self.watch then self.watch("step", item) end
   end
   if item.lines then tell_lines(item.lines) end
+  for _, note in ipairs(item.notes or {}) do self.log[note.level](note.message, note.fields) end
   if item.fn then item.fn(nil) end
 end
 

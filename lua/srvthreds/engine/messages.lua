@@ -97,10 +97,10 @@ function messages.offer(self, delivery, id)
   end)
 end
 
--- What ends a child is told to the child: one that waited to be begun may have missed it.
-local function has_no_parent(self, delivery)
-  local m = delivery.message
-  if m.type == "sibling" or not self.pauses:waited_for(delivery) then return false end
+-- Is the thred that spawned it gone by now? Then it was ended with its children. Asked where the spawn comes again, or has
+-- waited: otherwise what ended the parent is behind it in the queue.
+local function is_orphan(self, delivery, m)
+  if m.type == "sibling" or not (delivery.tries or self.pauses:waited_for(delivery)) then return false end
   local handle, row = self.store:begin(m.parent)
   if handle then handle:abort() end
   return not row or row.status ~= "active"
@@ -115,8 +115,11 @@ function messages.spawn(self, delivery, id)
     return failure.dead(self, delivery, delivery.target, codes.error(codes.not_found,
       ("pattern %s, to be spawned by thred %s, is not active any more"):format(m.pattern, m.parent), { pattern = m.pattern }))
   end
-  if has_no_parent(self, delivery) then return refused(self, delivery, pattern, "parent", id, m.parent) end
   local handle, why = begin_new(self, id, pattern, m.at)
+  if handle and is_orphan(self, delivery, m) then -- while its lock is held: an end of the parent waits behind it
+    handle:abort()
+    return refused(self, delivery, pattern, "parent", id, m.parent)
+  end
   if not handle then
     local gone = m.type ~= "sibling" and why ~= "exists"
     return refused(self, delivery, pattern, why, id, m.parent,

@@ -23,14 +23,12 @@ replay.__index = replay
 
 -- How long a step takes here says nothing about how long it took then.
 local LIMITS = { cpu = 60000, wall = 600000, memory = 1 << 30 }
--- Why a script was ended that another run need not repeat.
-local BUDGET = { cpu = true, wall = true, memory = true }
 
 ---@class srvthreds.Replayed
 ---@field id string
 ---@field steps integer run again, or accepted
 ---@field events integer emitted by them
----@field accepted integer steps that a limit of time or memory had ended: taken as recorded
+---@field accepted integer steps in which a limit of time or memory had ended a script: that much is taken as recorded
 ---@field difference { step: integer, what: string, expected: any, got: any }?
 ---@field incomplete string? why it can't be run again
 
@@ -198,11 +196,6 @@ local function first_version(steps, stored)
   return stored.version
 end
 
-local function is_killed(step)
-  local e = step.rec.error
-  return step.rec.log ~= nil and e ~= nil and BUDGET[e.kind] == true
-end
-
 local function run_all(self, stored, result)
   local steps = steps_of(self.store:records(stored.id), stored.step)
   local version = first_version(steps, stored)
@@ -210,9 +203,10 @@ local function run_all(self, stored, result)
   local run = rerun.new { key = self.key, id = stored.id, began = { pattern = stored.pattern, version = version },
     versions = self.versions }
   for _, step in ipairs(steps) do
-    if is_killed(step) then
+    local killed = rerun.is_killed(step)
+    if killed then result.accepted = result.accepted + 1 end
+    if killed and step.rec.error then
       run:accept(step)
-      result.accepted = result.accepted + 1
     else
       run:step(step, input_of(self, stored.id, step))
     end

@@ -5,6 +5,7 @@
 
 local json = require "core.json"
 local addresses = require "srvthreds.engine.addresses"
+local budget = require "srvthreds.engine.budget"
 local builtin = require "srvthreds.engine.builtin"
 local ids = require "srvthreds.engine.ids"
 local registry = require "srvthreds.engine.patterns"
@@ -22,7 +23,8 @@ end
 
 -- An error names its pattern's file as it was shown then: in a folder, if it had just been edited there.
 local function without_folder(self, v)
-  local file = self.recorded.rec and self.recorded.rec.error and self.recorded.rec.error.file
+  local rec = self.recorded.rec or {}
+  local file = (rec.error or rec.overdue or {}).file
   local name = file and type(v) == "string" and file:match "/([^/]+)$"
   return name and v:gsub((file:gsub("%p", "%%%0")), (name:gsub("%%", "%%%%"))) or v
 end
@@ -59,8 +61,10 @@ function directory:is_participant()
 end
 
 -- What the step had emitted under this id, of this kind.
-local function find_out(recorded, kind, id)
-  for _, out in ipairs(kind ~= "failure" and recorded.tried or recorded.outs) do
+local function find_out(self, kind, id)
+  local recorded = self.recorded
+  local taken_back = recorded.tried and (self.trying or not recorded.rec.overdue)
+  for _, out in ipairs(kind ~= "failure" and taken_back and recorded.tried or recorded.outs) do
     if kind == "failure" and not out.rec.to then return out end
     if out.id == id and out.rec.to and (out.type == "org.wt.broadcast") == (kind == "relay") then return out end
   end
@@ -68,7 +72,7 @@ end
 
 -- To whom it went then. `to` is taken from the step: that it asks for the same is seen in the record it makes.
 local function resolve(self, step, to, fail, kind)
-  local out = find_out(self.recorded, kind, kind ~= "failure" and ids.emitted(self.key, step.id, step.number, step.position + 1))
+  local out = find_out(self, kind, kind ~= "failure" and ids.emitted(self.key, step.id, step.number, step.position + 1))
   local rec = out and out.rec or {}
   local r = { to = addresses.flatten(to, json.array {}, fail), services = rec.services or json.array {},
     unknown = rec.unknown or {}, people = rec.people or json.array {} }
@@ -76,6 +80,24 @@ local function resolve(self, step, to, fail, kind)
     r.people = { rec.to[1] } -- one person, as a record says it
   end
   return r
+end
+
+---Was it ended by a limit of time or memory?
+---@param recorded table
+function rerun.is_killed(recorded)
+  local e = recorded.rec.overdue or recorded.rec.log and recorded.rec.error
+  return e ~= nil and budget.of_machine[e.kind] == true
+end
+
+-- An expiry that the event of this step found overdue; it fails if it failed.
+local function expire(self, step)
+  local recorded = self.recorded
+  local line = (recorded.rec.log or {})[#step.trail + 1]
+  self.trying = line ~= nil and line.outcome == "error" and recorded.rec.overdue ~= nil
+  if self.trying and rerun.is_killed(recorded) then error(recorded.rec.overdue, 0) end
+  local ok, e = pcall(step.expire, step)
+  self.trying = false
+  if not ok then error(e, 0) end
 end
 
 local patterns = {}
@@ -169,6 +191,7 @@ function rerun.new(f)
   }, rerun)
   self.store, self.directory = setmetatable({ run = self }, store), setmetatable({ run = self }, directory)
   self.patterns = setmetatable({ run = self }, patterns)
+  self.expire = function(step) return expire(self, step) end
   self.resolve = function(step, to, fail, kind) return resolve(self, step, to, fail, kind) end
   return self
 end
@@ -177,7 +200,7 @@ end
 ---@param recorded table { step, head, rec, outs, tried?, upgraded? }
 ---@param fn fun(run: srvthreds.Rerun)
 function rerun:step(recorded, fn)
-  self.recorded, self.committed = recorded, false
+  self.recorded, self.committed, self.trying = recorded, false, false
   local ok, e = pcall(fn, self)
   if not ok then self:compare("error", nil, type(e) == "table" and e.message or tostring(e)) end
   if not self.committed then self:compare("commit", "a step", nil) end

@@ -154,6 +154,12 @@ local function record_of(to)
   }
 end
 
+---A line for the log, written once the step is there to stay.
+function step:note(level, message, fields)
+  self.notes = self.notes or {}
+  self.notes[#self.notes + 1] = { level = level, message = message, fields = fields }
+end
+
 ---An event leaves with the commit of this step.
 ---@param id string
 ---@param body string canonical JSON
@@ -161,7 +167,7 @@ end
 function step:emit(id, body, to)
   self.events[#self.events + 1] = { id = id, body = body, rec = record_of(to), inbox = to.people, services = to.services }
   if to.unknown[1] then
-    self.engine.log.warn("no such addressee", { pattern = self.pattern.id, reaction = self.state.reaction,
+    self:note("warn", "no such addressee", { pattern = self.pattern.id, reaction = self.state.reaction,
       thred_id = self.id, event_id = id, to = table.concat(to.unknown, ", ") })
   end
 end
@@ -365,6 +371,35 @@ function step:expire()
   end
 end
 
+-- Taking back ---------------------------------------------------------------------------------------------------------
+
+local LISTS = { "events", "messages", "joined", "trail", "notes", "log" }
+
+---Where the step stands, for back.
+function step:mark()
+  local m = { position = self.position, due = self.due, lengths = {} }
+  for _, name in ipairs(LISTS) do m.lengths[name] = #(self[name] or {}) end
+  for k, v in pairs(self.state) do m[k] = v end
+  m.bytes, m.reads = threds.encode(self.state), self.reads and json.copy(self.reads)
+  return m
+end
+
+---The step as it was at the mark, with its limits and random numbers anew.
+function step:back(m)
+  local s = {}
+  for k, v in pairs(self) do
+    if type(k) == "string" then s[k] = v end -- other keys are core.script's: what the scripts have used
+  end
+  self = setmetatable(s, step)
+  for _, name in ipairs(LISTS) do
+    for i = #(self[name] or {}), m.lengths[name] + 1, -1 do self[name][i] = nil end
+  end
+  self.position, self.due, self.reads, self.event, self.source = m.position, m.due, m.reads, nil, nil
+  self.state = threds.decode { state = m.bytes, pattern = m.pattern, version = m.version, reaction = m.reaction,
+    status = m.status, started = m.started, reacted = m.reacted }
+  return self
+end
+
 -- Commit ------------------------------------------------------------------------------------------------------------
 
 -- The record of a step with one transition and nothing else to say: the same few texts again and again.
@@ -383,8 +418,8 @@ end
 local function record_of_step(self)
   local first = self.trail[1]
   if #self.trail ~= 1 or self.reads or not first.from or self.upgraded or self.input then
-    return { log = json.array(self.trail), reads = self.reads, input = self.input, upgraded = self.upgraded and
-      { from = self.upgraded, to = self.state.version } or nil }
+    return { log = json.array(self.trail), reads = self.reads, input = self.input, overdue = self.overdue, tried = self.tried,
+      upgraded = self.upgraded and { from = self.upgraded, to = self.state.version } or nil }
   end
   local known = at(at(at(records, self.pattern), first.outcome), first.from)
   local text = known[first.to]
@@ -407,7 +442,7 @@ function step:changes(outcome, delivery)
   c.delivery, c.outcome, c.rec, c.state = delivery, outcome, record_of_step(self), bytes
   c.pattern, c.version, c.reaction, c.status = s.pattern, s.version, s.reaction, s.status
   c.started, c.reacted, c.due, c.members = s.started, s.reacted, self.due, self.joined
-  c.events, c.messages, c.ended = self.events, self.messages, s.status == "terminated" or nil
+  c.events, c.messages, c.ended, c.dead = self.events, self.messages, s.status == "terminated" or nil, self.dead
   return c
 end
 
