@@ -365,4 +365,18 @@ t.test("what is asked of a pattern that isn't paused changes nothing", function(
   w:close()
 end)
 
+t.test("a dead letter that waited after somebody's retry still knows how often it was tried", function()
+  local w = world.new()
+  w:pattern(COUNT)
+  local id = w:outcome { type = "begin" }.threds[1]
+  t.eq(w:outcome { type = "spin", thredId = id }.outcome, "error")
+  pause(w, "count")
+  local letter = w:dead()[1]
+  world.task(function() w.store:dead_retry(letter.id, runtime.now()) end)
+  t.eq({ waiting(w, "count"), #w:dead() }, { 1, 0 })
+  resume(w, "count")
+  t.eq({ #w:dead(), w:dead()[1].attempts }, { 1, 2 })
+  w:close()
+end)
+
 return t.finish()
