@@ -193,7 +193,13 @@ static int m_used(lua_State *L)
 	return 1;
 }
 
-/* What is not given stays as it is. */
+static void push_maximum(lua_State *L, const char *key, int64_t value)
+{
+	if (value)
+		set_integer(L, key, value);
+}
+
+/* What is not given stays as it is. Gives those that hold now. */
 int script_maxima(lua_State *L)
 {
 	struct script *s = script_of(L);
@@ -208,7 +214,12 @@ int script_maxima(lua_State *L)
 		s->cap_max = (size_t)memory;
 	if (total)
 		s->total_max = (size_t)total;
-	return 0;
+	lua_createtable(L, 0, 4);
+	push_maximum(L, "cpu", s->cpu_max / MS);
+	push_maximum(L, "wall", s->wall_max / MS);
+	push_maximum(L, "memory", (int64_t)s->cap_max);
+	push_maximum(L, "total", (int64_t)s->total_max);
+	return 1;
 }
 
 void script_meters_open(lua_State *L)

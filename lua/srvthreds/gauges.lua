@@ -7,11 +7,12 @@ local runtime = require "core.runtime"
 local gauges = {}
 gauges.__index = gauges
 
----@param options { store: table, queue: table, directory: table, patterns: table }
+---@param options { store: table, queue: table, directory: table, patterns: table, pauses: table? }
 ---@return fun() collect to be called in a task before metrics.text
 function gauges.collector(options)
   local self = setmetatable({
     store = options.store, queue = options.queue, directory = options.directory, patterns = options.patterns,
+    pauses = options.pauses,
     shown = {}, known = {},
   }, gauges)
   return function() self:collect() end
@@ -47,6 +48,16 @@ local function versions(self)
   end
 end
 
+local function paused(self)
+  if not self.pauses then return end
+  local n = 0
+  for _, p in ipairs(self.pauses:list()) do
+    if p.state == "paused" then n = n + 1 end
+    gauge(self, "pattern_events_waiting", { pattern = p.id }, p.id):set(p.waiting)
+  end
+  gauge(self, "patterns_paused", {}):set(n)
+end
+
 local function sessions(self)
   local n = 0
   for _, count in pairs(self.directory.sessions) do n = n + count end
@@ -58,6 +69,7 @@ function gauges:collect()
   threds(self)
   versions(self)
   sessions(self)
+  paused(self)
   gauge(self, "dead_letters", {}):set(self.store:counts().dead)
   gauge(self, "queue_messages", { queue = "all" }, "all"):set(self.queue:depth())
   gauge(self, "lua_memory_bytes", {}):set(collectgarbage "count" * 1024)

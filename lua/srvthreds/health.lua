@@ -19,7 +19,7 @@ local ROUTES = {
 ---@param options { service: string?, version: string?, ready: (fun(): boolean, string?)? }? ready: the first check
 function health.new(options)
   options = options or {}
-  local self = setmetatable({ service = options.service, version = options.version, checks = {}, collectors = {} }, health)
+  local self = setmetatable({ service = options.service, version = options.version, checks = {}, collectors = {}, notes = {} }, health)
   if options.ready then self:check("service", options.ready) end
   return self
 end
@@ -27,6 +27,11 @@ end
 ---@param name string
 ---@param fn fun(): boolean, string? true, or false and why not; never waits
 function health:check(name, fn) self.checks[#self.checks + 1] = { name = name, fn = fn } end
+
+---Something that is not as it should be but keeps nobody from being served: shown with the checks, it fails none.
+---@param name string
+---@param fn fun(): string? what it is and what to do, nil if all is well; never waits
+function health:note(name, fn) self.notes[#self.notes + 1] = { name = name, fn = fn } end
 
 ---fn sets gauges that are looked at only when somebody asks.
 function health:collect(fn) self.collectors[#self.collectors + 1] = fn end
@@ -67,9 +72,18 @@ local function live(self, req)
   answer(req, true, body)
 end
 
+local function notes(self)
+  local list = {}
+  for _, note in ipairs(self.notes) do
+    local called, text = pcall(note.fn)
+    if called and text then list[#list + 1] = ("%s: %s"):format(note.name, text) end
+  end
+  return list[1] and json.array(list) or nil
+end
+
 local function ready(self, req)
   local ok, checks = self:ready()
-  local body = { status = ok and "ok" or "not ready" }
+  local body = { status = ok and "ok" or "not ready", notes = notes(self) }
   local failed = {}
   for _, check in ipairs(checks) do
     if not check.ok then failed[#failed + 1] = check.name .. (check.reason and ": " .. check.reason or "") end

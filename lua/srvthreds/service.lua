@@ -21,6 +21,7 @@ local live = require "srvthreds.live"
 local patterns = require "srvthreds.engine.patterns"
 local profiles = require "srvthreds.profile"
 local registry = require "srvthreds.session.registry"
+local script = require "core.script"
 local session_http = require "srvthreds.session.http"
 local session_ws = require "srvthreds.session.websocket"
 local version = require "srvthreds.version"
@@ -127,6 +128,10 @@ local function start_engine(self)
   self.engine = engine.new {
     store = self.store, queue = self.queue, patterns = self.patterns, directory = self.directory,
     push = function(who, id, bytes) self.registry:push(who, id, bytes) end,
+    pauses = {
+      after = self.config["pause.after"], within = self.config["pause.within"], events = self.config["pause.events"],
+      waiting = self.config["pause.waiting"],
+    },
   }
 end
 
@@ -194,7 +199,9 @@ local function listen(self)
   self.health:check("store", function() return self.store:ready() end)
   self.health:collect(gauges.collector {
     store = self.store, queue = self.queue, directory = self.directory, patterns = self.patterns,
+    pauses = self.engine.pauses,
   })
+  self.health:note("patterns", function() return self.engine.pauses:summary() end)
   self.health:collect(function() count_refused(self, sessions.refused) end)
   local function on_health(req) return self.health:handle(req) end
   local function on_admin(req) return api:handle(req) end
@@ -259,6 +266,8 @@ end
 
 local function start(self, options)
   open_logs(self.config)
+  script.maxima { cpu = self.config["scripts.cpu_max"], wall = self.config["scripts.wall_max"],
+    memory = self.config["scripts.memory_max"] }
   open_store(self)
   load_profile(self, options.profile, options.default_profile)
   open_directory(self)

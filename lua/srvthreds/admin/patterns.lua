@@ -6,6 +6,7 @@ local codes = require "srvthreds.engine.codes"
 local active = require "srvthreds.live.active"
 local api = require "srvthreds.admin.api"
 local names = require "srvthreds.pattern.names"
+local usage = require "srvthreds.admin.usage"
 
 -- hash -> number of live threds
 local function threds_by_version(admin)
@@ -48,7 +49,8 @@ local function total(versions, counts)
   return n
 end
 
-local function status_of(entry, pattern)
+local function status_of(entry, pattern, paused)
+  if paused then return paused.state end
   if entry.off then return entry.off end
   if not entry.active then return "stored" end
   return pattern and pattern.active == false and "draft" or "active"
@@ -56,10 +58,11 @@ end
 
 local function summary(admin, id, entry, counts, files)
   local pattern = admin.engine.patterns.versions[entry.active or ""]
-  local file = files[id] or {}
+  local file, paused = files[id] or {}, admin.engine.pauses:shown(id)
   return {
     id = id, name = pattern and pattern.name, description = pattern and pattern.description, version = entry.active,
-    status = status_of(entry, pattern), versions = #entry.versions, threds = total(entry.versions, counts),
+    status = status_of(entry, pattern, paused), paused = paused, used = usage.total(id),
+    versions = #entry.versions, threds = total(entry.versions, counts),
     file = file.path, file_version = file.hash, file_differs = file.hash and file.hash ~= entry.active or nil,
   }
 end
@@ -103,6 +106,7 @@ local function show(admin, call)
     versions[i] = { version = v.hash, at = v.at, active = v.hash == entry.active, threds = counts[v.hash] or 0 }
   end
   answer.versions = json.array(versions)
+  answer.usage = usage.of(call.id)
   answer.reactions = reactions_of(admin.engine.patterns.versions[entry.active or ""])
   local by_id = problems_of(admin)
   answer.problem = by_id[call.id] and by_id[call.id].text
@@ -133,6 +137,29 @@ local function turn(on)
   end
 end
 
+local function reason_of(call)
+  local reason = call.body.reason
+  return type(reason) == "string" and reason ~= "" and reason or "by " .. call.who
+end
+
+local function pause(admin, call)
+  find(admin, call.id)
+  local active_version = admin.engine.patterns.actives[call.id]
+  local changed = admin.engine.pauses:pause(call.id, {
+    reason = reason_of(call), by = call.who, version = active_version and active_version.version,
+  })
+  if changed then admin:audit(call, { what = "pattern.pause", target = call.id, after = { reason = reason_of(call) } }) end
+  return { id = call.id, changed = changed, paused = admin.engine.pauses:shown(call.id) }
+end
+
+local function resume(admin, call)
+  local before = admin.engine.pauses:shown(call.id)
+  if not before then find(admin, call.id) end
+  local changed = admin.engine.pauses:resume(call.id, "by " .. call.who)
+  if changed then admin:audit(call, { what = "pattern.resume", target = call.id, before = before }) end
+  return { id = call.id, changed = changed, waiting = before and before.waiting or 0 }
+end
+
 local function rollback(admin, call)
   local entry, to = find(admin, call.id), api.text(call, "version")
   local hash = live(admin):rollback(call.id, to)
@@ -155,5 +182,7 @@ return {
   { "GET", "/api/patterns/:id/versions/:version", show_version },
   { "POST", "/api/patterns/:id/enable", turn(true) },
   { "POST", "/api/patterns/:id/disable", turn(false) },
+  { "POST", "/api/patterns/:id/pause", pause },
+  { "POST", "/api/patterns/:id/resume", resume },
   { "POST", "/api/patterns/:id/rollback", rollback },
 }

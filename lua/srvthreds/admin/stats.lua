@@ -3,6 +3,7 @@
 
 local json = require "core.json"
 local runtime = require "core.runtime"
+local usage = require "srvthreds.admin.usage"
 
 -- Resident memory of the process in bytes, or nil where /proc isn't.
 local function resident()
@@ -19,6 +20,15 @@ local function sum(t)
   return n
 end
 
+local function paused(admin)
+  local list = {}
+  for i, p in ipairs(admin.engine.pauses:list()) do
+    list[i] = admin.engine.pauses:shown(p.id)
+    list[i].id = p.id
+  end
+  return json.array(list)
+end
+
 local function stats(admin)
   local feed = admin.feed
   local ok, reason = admin.store:ready()
@@ -31,6 +41,7 @@ local function stats(admin)
     rates = { steps_per_s_10 = feed:rate(10), steps_per_s_60 = feed:rate(60) },
     store = { ready = ok, reason = not ok and tostring(reason) or nil, counts = admin.store:counts() },
     memory = { lua_bytes = math.tointeger(collectgarbage "count" * 1024 // 1), rss_bytes = resident() },
+    scripts = usage.of(), paused = paused(admin),
     sessions = json.array(admin.directory:connected()), watchers = feed.count,
   }
 end

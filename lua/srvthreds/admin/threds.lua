@@ -8,6 +8,7 @@ local durations = require "srvthreds.durations"
 local api = require "srvthreds.admin.api"
 local names = require "srvthreds.pattern.names"
 local threds = require "srvthreds.engine.thred"
+local usage = require "srvthreds.admin.usage"
 local records = require "srvthreds.admin.records"
 
 local STATUSES = { active = true, finished = true, terminated = true }
@@ -54,6 +55,7 @@ local function show(admin, call)
     answer.parent, answer.children = state.parent, state.children
     answer.remembered = json.array(names.sorted(state.memory or {}))
   end
+  answer.usage, answer.paused = usage.of(row.pattern), admin.engine.pauses:shown(row.pattern)
   local limit = api.number(call, "limit", 1000, 1, 10000)
   answer.log, answer.events, answer.after = records.of_thred(admin, call.id, limit,
     api.number(call, "after", nil, 0, math.maxinteger))

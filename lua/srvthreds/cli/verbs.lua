@@ -21,7 +21,7 @@ local list = {
   { group = "Look at a running system, and act on it" },
   { name = "watch", line = "follow what happens, live" },
   { name = "threds", line = "list, show, transition, terminate" },
-  { name = "patterns", line = "list, show, enable, disable" },
+  { name = "patterns", line = "list, show, enable, disable, pause, resume" },
   { name = "dead", line = "dead letters: list, show, retry, drop" },
 
   { group = "The rest" },

@@ -299,6 +299,9 @@ end
 ---@return boolean changed
 function live:enable(id, yes) return self.active:enable(id, yes) end
 
+---Is there a pattern of this id?
+function live:knows(id) return self.active.hashes[id] ~= nil end
+
 ---Makes a version that the store knows the active one; the file stays as it is.
 ---@param id string
 ---@param hash string or its beginning, 8 digits at least

@@ -45,10 +45,11 @@ end
 ---@param shown string the file as people know it, for messages
 ---@param name string "contact.lua"
 ---@param module fun(path: string): string?, string? source of a module by its path, and how it is shown
+---@param stored boolean? it comes from the store: it has been good once
 ---@return srvthreds.Version
-function version.load(source, shown, name, module)
+function version.load(source, shown, name, module, stored)
   local asked, sources = {}, {}
-  local pattern, problems = load(source, shown, { host = host, modules = function(required)
+  local pattern, problems = load(source, shown, { host = host, stored = stored, modules = function(required)
     local path = version.module_path(required)
     if not path then return nil end
     asked[#asked + 1] = path
@@ -99,7 +100,7 @@ end
 function version.of_files(files)
   local name = version.main(files)
   if not name then return { problems = {}, modules = {} } end
-  return version.load(files[name], name, name, function(path) return files[path], path end)
+  return version.load(files[name], name, name, function(path) return files[path], path end, true)
 end
 
 ---Problems as text for people, mistakes before warnings.

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- From what a file wrote (nodes.lua) to the model's form, with every check.
 local conditions = require "srvthreds.pattern.conditions"
+local config_values = require "srvthreds.config_values"
 local directives = require "srvthreds.pattern.directives"
 local flow = require "srvthreds.pattern.flow"
 local names = require "srvthreds.pattern.names"
@@ -14,12 +15,26 @@ local build = {}
 local day = 86400000
 local default_limits = { cpu = 200, wall = 2000, memory = 32 * 1048576 }
 
+local function limit_text(key, most)
+  local type = key == "memory" and "size" or "duration"
+  return ('"%s"'):format((config_values.show({ type = type }, most):gsub("iB$", "B")))
+end
+
 local function limits(ctx, value, place, what)
   if type(value) ~= "table" or ctx.notes[value] then
     return values.wrong(ctx, value, place, what, '{ cpu = "200ms", wall = "2s", memory = "32MB" }')
   end
-  return (values.fields(ctx, value, { cpu = values.time_limit, wall = values.time_limit, memory = values.size }, place,
-    { what = "limits", prefix = "limits." }))
+  local read = values.fields(ctx, value, { cpu = values.time_limit, wall = values.time_limit, memory = values.size }, place,
+    { what = "limits", prefix = "limits." })
+  for _, key in ipairs { "cpu", "wall", "memory" } do
+    local most = ctx.maxima and ctx.maxima[key]
+    if most and read[key] and read[key] > most then
+      ctx.report:add("limit_too_high", { file = place.file, line = place.line, key = key, under = "limits" }, {
+        message = ("limits.%s is more than this system gives to a pattern"):format(key), found = show(value[key]),
+        expected = "at most " .. limit_text(key, most), hint = ("whoever runs the system sets scripts.%s_max"):format(key) })
+    end
+  end
+  return read
 end
 
 local pattern_schema = {
@@ -239,7 +254,9 @@ function build.pattern(ctx, note)
   local read = values.fields(ctx, note.body, pattern_schema, place,
     { what = "a pattern", positions = true, hint = pattern_hint })
   for key, value in pairs(read) do pattern[key] = value end
-  for key, value in pairs(default_limits) do pattern.limits[key] = pattern.limits[key] or value end
+  for key, value in pairs(default_limits) do
+    pattern.limits[key] = pattern.limits[key] or math.min(value, ctx.maxima and ctx.maxima[key] or value)
+  end
   read_reactions(ctx, pattern, note.body, place)
   if not pattern.unsure then flow.check(ctx, pattern) end
   return pattern

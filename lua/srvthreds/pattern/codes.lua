@@ -162,6 +162,10 @@ local list = {
     title = "the first reaction waits for an answer",
     text = "The first reaction starts threds; nothing was published yet that an event could answer, so no\n"
       .. "event ever matches." },
+  { name = "limit_too_high", code = "SRV-P039",
+    title = "a limit above what the system gives to a pattern",
+    text = "limits = { cpu, wall, memory } of a pattern may be as high as the keys scripts.cpu_max,\n"
+      .. "scripts.wall_max and scripts.memory_max of the configuration say (`srvthreds config show`)." },
 }
 
 local codes = { list = list, by_name = {}, by_code = {} }

@@ -193,8 +193,9 @@ end
 ---@param source string
 ---@param file string its name, for messages
 ---@param options { modules: table<string, string>|(fun(name: string): string?, string?)?, require: (fun(name: string):
----  any)?, host: table?, version: string?, limits: table? }? modules: path -> source ("lib.geo" is the path that ends
----  in lib/geo.lua), or a function that gives source and path by name; require: anything else by name
+---  any)?, host: table?, version: string?, limits: table?, stored: boolean?, maxima: table? }? modules: path -> source
+---  ("lib.geo" is the path that ends in lib/geo.lua), or a function that gives source and path by name; require: anything
+---  else by name; stored: it has been good once, so that limits above today's maxima are no mistake (they are cut)
 ---@return table? pattern in the model's form (docs/decisions/pattern-model.md), or nil if there are mistakes
 ---@return srvthreds.pattern.Problem[] problems mistakes and warnings, by place
 ---@return string[] required names of the modules it used, in order
@@ -207,7 +208,8 @@ function load.load(source, file, options)
   state.nodes = nodes.new(sources, function() return options.host or require "srvthreds.pattern".host or empty end)
   local note, node = run_file(state, source, file)
   if note and not is_plain(state, node) then note = nil end
-  local pattern = note and build.pattern({ report = state.report, notes = state.nodes.notes }, note)
+  local maxima = not options.stored and (options.maxima or script.maxima {}) or nil
+  local pattern = note and build.pattern({ report = state.report, notes = state.nodes.notes, maxima = maxima }, note)
   local problems = state.report:sorted()
   state.nodes.finish()
   if state.report:failed() or not pattern then return nil, problems, state.required end

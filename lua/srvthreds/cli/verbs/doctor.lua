@@ -81,6 +81,13 @@ local function system(call)
   local dead = client.list(call, "/api/dead", {}, 1000)
   local _, _, page = client.list(call, "/api/patterns", {}, 1000)
   local bad = page.problems and #page.problems or 0
+  local stats = client.admin(call, "GET", "/api/stats")
+  for _, p in ipairs(type(stats.paused) == "table" and stats.paused or {}) do
+    if p.state == "paused" then
+      return "warn", ("pattern %s is paused (%s), %d events wait: mend it and save its file, or srvthreds patterns resume %s")
+        :format(p.id, p.reason, p.waiting, p.id)
+    end
+  end
   if bad > 0 then return "warn", ("%d pattern files have mistakes: srvthreds patterns list"):format(bad) end
   if #dead > 0 then return "warn", ("%d dead letters: srvthreds dead list"):format(#dead) end
   return "ok", "it runs, no dead letters, no pattern with mistakes"

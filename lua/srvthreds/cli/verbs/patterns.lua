@@ -3,6 +3,7 @@ local client = require "srvthreds.cli.client"
 local json = require "core.json"
 local listing = require "srvthreds.cli.listing"
 local output = require "srvthreds.cli.output"
+local scripts = require "srvthreds.cli.scripts"
 local values = require "srvthreds.config_values"
 
 local id_word = { name = "ID", help = "of the pattern, as `patterns list` shows it" }
@@ -30,9 +31,11 @@ local function list(call)
   local items, after, page = client.list(call, "/api/patterns", { after = call.flags.after }, listing.limit(call))
   output.list(call.flags.output, {
     { "id" }, { "name" }, { "version", show = short_hash }, { "status", show = status_of }, { "threds", right = true },
+    { "used", title = "cpu", show = scripts.cpu, right = true }, { "used", title = "memory", show = scripts.memory, right = true },
     { "file" },
     { "problem", show = function(text, row)
       local found = text or row.problems and row.problems[1]
+      if row.paused then return ("%s; %d events wait"):format(row.paused.reason, row.paused.waiting) end
       return found and "its file has mistakes" or row.file_differs and "its file differs" or ""
     end },
   }, items, "no patterns")
@@ -42,10 +45,13 @@ local function list(call)
 end
 
 local function print_pattern(pattern)
+  local paused = pattern.paused or {}
   output.facts {
     { "id", pattern.id }, { "name", pattern.name }, { "description", pattern.description },
     { "status", status_of(nil, pattern) }, { "version", pattern.version }, { "threds", pattern.threds },
-    { "file", pattern.file },
+    { "file", pattern.file }, { "paused since", output.time(paused.since) }, { "because", paused.reason },
+    { "waiting", paused.waiting and ("%d events"):format(paused.waiting) },
+    { "what to do", paused.state == "paused" and "mend it, save its file, or srvthreds patterns resume " .. pattern.id },
   }
   if pattern.reactions and pattern.reactions[1] then
     output.line("\n" .. output.colour("bold", "Reactions"))
@@ -54,6 +60,7 @@ local function print_pattern(pattern)
         return type(e) == "table" and values.show({ type = "duration" }, e.after) or ""
       end } }, pattern.reactions)
   end
+  scripts.print(pattern.usage)
   if type(pattern.versions) == "table" and pattern.versions[1] then
     output.line("\n" .. output.colour("bold", "Versions"))
     output.list("table", { { "version", show = short_hash }, { "active" }, { "threds", right = true },
@@ -79,6 +86,25 @@ local function turn(word, done)
   end
 end
 
+local function pause(call)
+  local id = call.words[1]
+  local go, code = listing.go_on(call, ("pause pattern %s"):format(id))
+  if not go then return code end
+  client.admin(call, "POST", client.path("patterns", id, "pause"), { body = { reason = call.flags.reason } })
+  output.say(("pattern %s is paused: its events wait until srvthreds patterns resume %s"):format(id, id))
+  return 0
+end
+
+local function resume(call)
+  local id = call.words[1]
+  local go, code = listing.go_on(call, ("resume pattern %s"):format(id))
+  if not go then return code end
+  local answer = client.admin(call, "POST", client.path("patterns", id, "resume"))
+  output.say(answer.changed and ("pattern %s goes on; %d events waited"):format(id, answer.waiting)
+    or ("pattern %s is not paused"):format(id))
+  return 0
+end
+
 local acting = { listing.yes, listing.dry_run }
 
 return {
@@ -87,6 +113,7 @@ return {
     { "srvthreds patterns list", "what is loaded, and what is wrong with which file" },
     { "srvthreds patterns show ID", "its reactions, versions and threds" },
     { "srvthreds patterns disable ID", "no new threds; those that run go on" },
+    { "srvthreds patterns resume ID", "a paused pattern goes on, with what has waited for it" },
   },
   verbs = {
     { name = "patterns list", line = "what is loaded, and what is wrong with which file", lists = true, run = list,
@@ -98,5 +125,10 @@ return {
     { name = "patterns disable", line = "no new threds; those that run go on",
       run = turn("disable", "pattern %s starts no new threds"), keys = keys, words = { id_word }, flags = acting,
       examples = { { "srvthreds patterns disable ID --yes" } } },
+    { name = "patterns pause", line = "none of its scripts runs, its events wait", run = pause, keys = keys, words = { id_word },
+      flags = { { name = "reason", value = "TEXT", help = "for those who look" }, listing.yes, listing.dry_run },
+      examples = { { "srvthreds patterns pause ID" }, { 'srvthreds patterns pause ID --reason "until Monday" --yes' } } },
+    { name = "patterns resume", line = "a paused pattern goes on, with what has waited", run = resume, keys = keys,
+      words = { id_word }, flags = acting, examples = { { "srvthreds patterns resume ID --yes" } } },
   },
 }

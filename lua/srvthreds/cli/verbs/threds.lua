@@ -3,6 +3,7 @@ local client = require "srvthreds.cli.client"
 local json = require "core.json"
 local listing = require "srvthreds.cli.listing"
 local output = require "srvthreds.cli.output"
+local scripts = require "srvthreds.cli.scripts"
 
 local id_word = { name = "ID", help = "of the thred, as `threds list` shows it" }
 local keys = { "server", "engine.port", "data" }
@@ -46,6 +47,8 @@ local function print_thred(answer)
     { "reaction", thred.reaction }, { "step", thred.step }, { "started", output.time(thred.started) },
     { "last", output.time(thred.reacted) }, { "due", output.time(thred.due) }, { "ended", output.time(thred.ended) },
     { "participants", thred.participants }, { "locals", thred.locals },
+    { "its pattern", type(answer.paused) == "table" and ("%s: %s; %d events wait"):format(answer.paused.state,
+      answer.paused.reason, answer.paused.waiting) or nil },
   }
   local events = event_rows(answer.events)
   if events[1] then
@@ -58,6 +61,7 @@ local function print_thred(answer)
     output.list("table", { { "at", show = function(at) return output.time(at) end }, { "from" }, { "to" }, { "outcome" },
       { "event" } }, answer.log)
   end
+  scripts.print(answer.usage)
 end
 
 local function show(call)
