@@ -195,7 +195,7 @@ static int m_used(lua_State *L)
 
 static void push_maximum(lua_State *L, const char *key, int64_t value)
 {
-	if (value)
+	if (value > 0) /* there is one */
 		set_integer(L, key, value);
 }
 
@@ -215,8 +215,8 @@ int script_maxima(lua_State *L)
 	if (total)
 		s->total_max = (size_t)total;
 	lua_createtable(L, 0, 4);
-	push_maximum(L, "cpu", s->cpu_max / MS);
-	push_maximum(L, "wall", s->wall_max / MS);
+	push_maximum(L, "cpu", s->cpu_max == INT64_MAX ? 0 : s->cpu_max / MS);
+	push_maximum(L, "wall", s->wall_max == INT64_MAX ? 0 : s->wall_max / MS);
 	push_maximum(L, "memory", (int64_t)s->cap_max);
 	push_maximum(L, "total", (int64_t)s->total_max);
 	return 1;

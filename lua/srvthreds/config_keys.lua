@@ -62,7 +62,7 @@ local keys = {
     help = "a session that reads slower than this is closed and comes back with lastSeen" },
 
   { group = "Scripts" },
-  { key = "scripts.cpu_max", type = "duration", default = "5s", min = 1,
+  { key = "scripts.cpu_max", type = "duration", default = "1m", min = 1,
     help = "the most CPU time that a step may use; a pattern whose limits ask for more is a mistake" },
   { key = "scripts.wall_max", type = "duration", default = "5m", min = 1, help = "the most time that a step may take" },
   { key = "scripts.memory_max", type = "size", default = "256MiB", min = 65536,

@@ -21,7 +21,6 @@ local live = require "srvthreds.live"
 local patterns = require "srvthreds.engine.patterns"
 local profiles = require "srvthreds.profile"
 local registry = require "srvthreds.session.registry"
-local script = require "core.script"
 local session_http = require "srvthreds.session.http"
 local session_ws = require "srvthreds.session.websocket"
 local version = require "srvthreds.version"
@@ -266,8 +265,6 @@ end
 
 local function start(self, options)
   open_logs(self.config)
-  script.maxima { cpu = self.config["scripts.cpu_max"], wall = self.config["scripts.wall_max"],
-    memory = self.config["scripts.memory_max"] }
   open_store(self)
   load_profile(self, options.profile, options.default_profile)
   open_directory(self)

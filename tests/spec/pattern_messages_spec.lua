@@ -11,7 +11,8 @@ local folder = "tests/spec/golden/"
 local seen = {}
 
 local function printed(source)
-  local loaded, problems = pattern.load(source, "patterns/orders.lua")
+  local loaded, problems = pattern.load(source, "patterns/orders.lua",
+    { maxima = { cpu = 5000, wall = 300000, memory = 256 << 20 } })
   local out = {}
   for i, problem in ipairs(problems) do
     out[i] = pattern.format(problem)

@@ -196,7 +196,7 @@ t.test("a pattern that goes over its budget again and again pauses itself; an ed
   for _ = 1, 2 do w:outcome { type = "spin", thredId = id } end
   local p = w.engine.pauses.held.count
   t.eq(p.state, "paused")
-  t.ok(p.reason:find("3 times", 1, true) and p.reason:find("reaction count", 1, true) and p.reason:find("CPU time", 1, true), p.reason)
+  t.ok(p.reason:find("3 times", 1, true) and p.reason:find('reaction "count"', 1, true) and p.reason:find("CPU time", 1, true), p.reason)
   t.eq(#w:dead(), 5)
   t.eq(w:outcome { type = "add", thredId = id, values = { n = 1 } }.outcome, "pending")
   w:pattern(OTHER) -- another pattern's edit is none of its

@@ -69,7 +69,7 @@ def test_a_runaway_pauses_and_an_edit_resumes(spin):
         until(lambda: paused(server).get("spin"), 10, "the pattern to be paused")
         for n in range(1, 6):
             add(server, client, n)
-    assert neighbours.p99() < (50 if load(400) == 400 else 5000), neighbours.p99()
+    assert neighbours.p99() < (1000 if load(400) == 400 else 5000), neighbours.p99()  # how fast: test_attacks
     until(lambda: paused(server)["spin"]["waiting"] == 5, 10, "five to wait")
     _, dead = server.admin("GET", "/api/dead")
     line = 1 + SPIN[:SPIN.index("-- LOOP")].count("\n")
@@ -87,7 +87,7 @@ def test_a_runaway_pauses_and_an_edit_resumes(spin):
     listed = server.run("patterns", "list").stdout
     assert "went over their budget 3 times" in listed and "5 events wait" in listed, listed
     shown = server.run("patterns", "show", "spin").stdout
-    assert "what to do" in shown and "over a limit" in shown, shown
+    assert "what to do" in shown and "OVER A LIMIT" in shown, shown
     assert "spin is paused" in server.run("doctor").stdout
     thred = server.run("threds", "show", server.thred).stdout
     assert "Scripts since the start" in thred and "paused: " in thred, thred

@@ -20,7 +20,7 @@ BAD = PROFILES / "poison" / "patterns"
 
 @pytest.fixture
 def server(servers):
-    return servers(f"--profiles={PROFILES}", profile="poison").start()
+    return servers(f"--profiles={PROFILES}", "--pause-after=0", profile="poison").start()
 
 
 def refused(server):

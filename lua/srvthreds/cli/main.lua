@@ -7,6 +7,7 @@ local nearest = require "srvthreds.nearest"
 local output = require "srvthreds.cli.output"
 local problem = require "srvthreds.cli.problem"
 local runtime = require "core.runtime"
+local script = require "core.script"
 local verbs = require "srvthreds.cli.verbs"
 
 local aliases = { ["--version"] = "version", ["-v"] = "version", ["-V"] = "version" }
@@ -33,6 +34,11 @@ local function below(verb, words)
   unknown_verb(verb.name, word, known)
 end
 
+-- Whatever this process loads or runs.
+local function limit_scripts(values)
+  script.maxima { cpu = values["scripts.cpu_max"], wall = values["scripts.wall_max"], memory = values["scripts.memory_max"] }
+end
+
 local function run(words)
   local name = aliases[words[1]] or table.remove(words, 1)
   if aliases[words[1]] then table.remove(words, 1) end
@@ -57,7 +63,10 @@ local function run(words)
     output.line(help.verb(verb))
     return 0
   end
-  if not verb.no_config then call.config = config.load { flags = call.keys, file = call.file } end
+  if not verb.no_config then
+    call.config = config.load { flags = call.keys, file = call.file }
+    limit_scripts(call.config.values)
+  end
   return verb.run(call)
 end
 

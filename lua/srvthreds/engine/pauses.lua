@@ -219,8 +219,8 @@ function pauses:note(err)
   if options.after == 0 or #recent < options.after or now - recent[1] > options.within or self:is_paused(id) then return end
   local active = self.engine.patterns.actives[id]
   self:pause(id, {
-    reason = ("its scripts went over their budget %d times within %d s, last in reaction %s: %s")
-      :format(options.after, math.max(1, (now - recent[1]) // 1000), err.reaction or "?", err.message),
+    reason = ("its scripts went over their budget %d times within %d s, last: %s")
+      :format(options.after, math.max(1, (now - recent[1]) // 1000), err.message),
     version = active and active.version or err.version,
   })
 end

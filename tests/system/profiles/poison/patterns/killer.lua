@@ -3,7 +3,7 @@
 local p = require "srvthreds.pattern"
 
 return p.pattern "Killer" {
-  limits = { cpu = "120s", wall = "120s" },
+  limits = { cpu = "60s", wall = "60s" },
   p.reaction "run" {
     p.where { type = "bad.kill" } { on_true = function() while true do end end },
   },
