@@ -69,7 +69,7 @@ def test_a_runaway_pauses_and_an_edit_resumes(spin):
         until(lambda: paused(server).get("spin"), 10, "the pattern to be paused")
         for n in range(1, 6):
             add(server, client, n)
-    assert neighbours.p99() < (1000 if load(400) == 400 else 5000), neighbours.p99()  # how fast: test_attacks
+    assert neighbours.p99() < (1000 if load(400) == 400 else 5000), neighbours.p99()
     until(lambda: paused(server)["spin"]["waiting"] == 5, 10, "five to wait")
     _, dead = server.admin("GET", "/api/dead")
     line = 1 + SPIN[:SPIN.index("-- LOOP")].count("\n")
@@ -166,7 +166,8 @@ def test_kills_while_it_is_paused(tmp_path):
     server = Server(tmp_path, f"--profiles={PROFILES}", profile="exact").start()
     try:
         events = plan(begin(server, 20), load(3000), SEED)
-        senders = [Sender(server, name, list_, seed=SEED, rate=len(list_) / (rounds * 0.8)) for name, list_ in events.items()]
+        senders = [Sender(server, name, list_, seed=SEED, rate=len(list_) / (rounds * 0.8))
+                   for name, list_ in events.items()]
         for sender in senders:
             sender.prepare()
         for sender in senders:
