@@ -58,7 +58,8 @@ static const char *const queries[] = {
 		"select (select count(*) from thred where status=1) active,(select count(*) from thred where status=2) "
 		"finished,(select count(*) from archive) archived,(select count(*) from queue) queue,"
 		"(select count(*) from dead) dead,(select max(n) from event) events,"
-		"(select count(*) from event indexed by event_open where outcome is null and source>0) pending",
+		"(select count(*) from event indexed by event_open where outcome is null and source>0) pending,"
+		"(select min(at) from event indexed by event_open where outcome is null and source>0) oldest",
 	[LOOK_THRED_COUNTS] = "select (select text from word where n=t.pattern) pattern,"
 			      "(select text from word where n=t.version) version,"
 			      "(select text from word where n=t.reaction) reaction,"

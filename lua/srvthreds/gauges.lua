@@ -7,12 +7,12 @@ local runtime = require "core.runtime"
 local gauges = {}
 gauges.__index = gauges
 
----@param options { store: table, queue: table, directory: table, patterns: table, pauses: table? }
+---@param options { store: table, queue: table, directory: table, patterns: table, pauses: table?, registry: table? }
 ---@return fun() collect to be called in a task before metrics.text
 function gauges.collector(options)
   local self = setmetatable({
     store = options.store, queue = options.queue, directory = options.directory, patterns = options.patterns,
-    pauses = options.pauses,
+    pauses = options.pauses, registry = options.registry,
     shown = {}, known = {},
   }, gauges)
   return function() self:collect() end
@@ -62,6 +62,16 @@ local function sessions(self)
   local n = 0
   for _, count in pairs(self.directory.sessions) do n = n + count end
   gauge(self, "sessions", {}):set(n)
+  gauge(self, "session_send_queue_bytes", {}):set(self.registry and self.registry:queued() or 0)
+end
+
+local function queues(self)
+  local counts, now = self.store:counts(), runtime.now()
+  local oldest = counts.oldest or now
+  for _, row in ipairs(self.store:queue_counts()) do oldest = math.min(oldest, row.oldest or now) end
+  gauge(self, "dead_letters", {}):set(counts.dead)
+  gauge(self, "queue_messages", { queue = "all" }, "all"):set(self.queue:depth())
+  gauge(self, "queue_oldest_age_seconds", {}):set((now - oldest) / 1000)
 end
 
 function gauges:collect()
@@ -70,8 +80,7 @@ function gauges:collect()
   versions(self)
   sessions(self)
   paused(self)
-  gauge(self, "dead_letters", {}):set(self.store:counts().dead)
-  gauge(self, "queue_messages", { queue = "all" }, "all"):set(self.queue:depth())
+  queues(self)
   gauge(self, "lua_memory_bytes", {}):set(collectgarbage "count" * 1024)
   for key, g in pairs(self.shown) do
     if not self.now[key] then g:hide() end

@@ -198,7 +198,7 @@ local function listen(self)
   self.health:check("store", function() return self.store:ready() end)
   self.health:collect(gauges.collector {
     store = self.store, queue = self.queue, directory = self.directory, patterns = self.patterns,
-    pauses = self.engine.pauses,
+    pauses = self.engine.pauses, registry = self.registry,
   })
   self.health:note("patterns", function() return self.engine.pauses:summary() end)
   self.health:collect(function() count_refused(self, sessions.refused) end)

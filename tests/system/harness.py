@@ -150,6 +150,11 @@ class Server:
     def admin(self, method, path, body=None):
         return self.http(method, path, body, token="admin", port="engine_port")
 
+    def metric(self, name):
+        """The value of a metric without labels, or with them as they stand in the text; None if it isn't shown."""
+        text = self.http("GET", "/metrics")[1]
+        return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name + " ")), None)
+
     def connect(self, participant, last_seen=None, timeout=10):
         return Client(self.ready["session_port"], participant, last_seen, timeout)
 

@@ -283,6 +283,8 @@ def test_metrics_and_health(system):
         status, text = system.http("GET", "/metrics", port="engine_port")
         assert status == 200
         for line in ('srvthreds_events_processed_total{outcome="matched"} 2', "srvthreds_dead_letters 0",
+                     'srvthreds_events_received_total{type="echo"} 2', "srvthreds_session_send_queue_bytes 0",
+                     "srvthreds_queue_oldest_age_seconds 0",
                      "srvthreds_sessions 1", 'srvthreds_threds{pattern="echo",reaction="again"} 2',
                      'srvthreds_pattern_info{pattern="fails",version="'):
             assert line in text

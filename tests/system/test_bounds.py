@@ -59,10 +59,11 @@ def test_more_than_it_can_do(servers):
 
     def counted():
         return sum(server.admin("GET", f"/api/threds/{t}?limit=1")[1]["locals"]["count"] for t in threds.values())
-    in_time = counted()
+    in_time, oldest = counted(), server.metric("srvthreds_queue_oldest_age_seconds")
     until(lambda: sum(len(c.accepted) for c in clients.values()) == sent, 120, "all that was sent to be accepted")
     until(lambda: counted() == sent + posted, 120, "all that was accepted to be processed")
     highest = max(highest, rss_mb(server))
+    assert oldest > 0 == server.metric("srvthreds_queue_oldest_age_seconds")
     assert not any(c.errors or c.close_code for c in clients.values())
     for client in clients.values():
         client.close()

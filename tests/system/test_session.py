@@ -288,8 +288,11 @@ def test_a_slow_reader_harms_nobody_and_loses_nothing(quiet):
            "data": {"content": {"values": {"echoTo": "participant0", "echoTitle": "n", "size": 200000}}}}
     count = 60  # 12 MB nobody reads
     with quiet.connect("participant1") as other:
+        highest = 0
         for _ in range(count):
             other.send(big)
+            highest = max(highest, quiet.metric("srvthreds_session_send_queue_bytes"))
+        assert highest > 200000
         assert other.send(echo("participant1")), "the others go on"
         other.wait_title("n 1")
         assert quiet.http("GET", "/health/ready")[0] == 200
@@ -329,6 +332,13 @@ def test_http_takes_post_only(quiet):
     for path in ("/event", "/values"):
         status, answer = quiet.http("GET", path, token="participant0")
         assert status == 405 and "POST" in answer["error"]["message"]
+    for headers, status, name, value in (({"Authorization": "Bearer participant0"}, 405, "Allow", "POST"),
+                                         ({}, 401, "WWW-Authenticate", "Bearer")):
+        connection = http.client.HTTPConnection("127.0.0.1", quiet.ready["session_http_port"], timeout=10)
+        connection.request("GET" if headers else "POST", "/event", "{}", headers)
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader(name)) == (status, value)
+        connection.close()
 
 
 def test_http_answers(quiet):

@@ -21,8 +21,8 @@ local log = logs.logger { module = "admin" }
 
 function api.respond(req, status, body) req:respond(status, json.encode(body), NO_STORE) end
 
-function api.respond_error(req, status, code, message)
-  local headers = { ["Cache-Control"] = "no-store", ["WWW-Authenticate"] = status == 401 and "Bearer" or nil }
+function api.respond_error(req, status, code, message, allowed)
+  local headers = { Allow = allowed, ["Cache-Control"] = "no-store", ["WWW-Authenticate"] = status == 401 and "Bearer" or nil }
   req:respond(status, json.encode { error = { code = code, message = message } }, headers)
 end
 
@@ -132,7 +132,7 @@ function api.dispatch(admin, routes, req, who)
     call.query, call.who, call.req = req.query or {}, who.id, req
     return run(admin, route, call)
   end
-  if allowed then return api.respond_error(req, 405, codes.client, ("%s takes %s"):format(req.path, allowed)) end
+  if allowed then return api.respond_error(req, 405, codes.client, ("%s takes %s"):format(req.path, allowed), allowed) end
   api.respond_error(req, 404, codes.not_found, ("there is no %s %s in the admin API"):format(req.method, req.path))
 end
 

@@ -140,6 +140,8 @@ local function handle(node, delivery)
   local settled, why = pcall(queue.settle, queue, delivery, outcome)
   if not settled then -- a commit failed meanwhile: the message comes again, and its answer is the same event
     node.log.debug("not settled", { event_id = event.id, err = why })
+  elseif accepts[1] then
+    accept.count(accepts[1].doc.type)
   end
 end
 

@@ -2,6 +2,7 @@
 -- The edge: what a participant sends becomes an event of that participant, durably queued, or is refused with a reason.
 
 local json = require "core.json"
+local metrics = require "core.metrics"
 local runtime = require "core.runtime"
 local codes = require "srvthreds.engine.codes"
 local events = require "srvthreds.engine.event"
@@ -75,6 +76,22 @@ local function threds_of(info)
   return rec.threds and json.copy(rec.threds) or info.threds
 end
 
+-- Handles by type; types come from outside, so no more are kept than the metric keeps apart.
+local TYPES = 100
+local by_type, types = {}, 0
+
+---An event of this type was accepted.
+function accept.count(event_type)
+  local counter = by_type[event_type]
+  if not counter then
+    counter = metrics.counter("events_received_total", { type = event_type })
+    if types < TYPES then
+      by_type[event_type], types = counter, types + 1
+    end
+  end
+  counter:add()
+end
+
 ---Queues the event. Waits while there is no room. `durable(err)` is called when it is on disk, or could not be put there.
 ---@return string "accepted"|"duplicate"
 ---@return any number of the event, or for a duplicate what became of the first { n, outcome, threds }
@@ -85,6 +102,7 @@ function accept.queue(queue, doc, durable)
   if status == "conflict" then
     refuse(("the id %q was used for another event of %s: give each event an id of its own"):format(doc.id, doc.source.id))
   end
+  if status == "accepted" then accept.count(doc.type) end
   if status == "duplicate" and info.rec then info.threds = threds_of(info) end
   return status, info
 end

@@ -13,12 +13,12 @@ local STATUS = { [4000] = 400, [4101] = 401, [4102] = 401, [4200] = 400, [4202] 
 
 -- Events of requests that wait for room are held in memory; what would be more is told to come again.
 local WAITING, WAITING_BYTES = 4096, 32 << 20
-local AGAIN = { ["Retry-After"] = "1" }
+local MORE = { [401] = { ["WWW-Authenticate"] = "Bearer" }, [405] = { Allow = "POST" }, [503] = { ["Retry-After"] = "1" } }
 
 local function respond_error(req, raised, status)
   local e = codes.of(raised)
   status = status or STATUS[e.code] or 503
-  req:respond(status, json.encode { error = { code = e.code, message = e.message } }, status == 503 and AGAIN or nil)
+  req:respond(status, json.encode { error = { code = e.code, message = e.message } }, MORE[status])
 end
 
 -- accept.queue, but not without bound.

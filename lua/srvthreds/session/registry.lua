@@ -32,6 +32,15 @@ function registry:remove(session)
   end
 end
 
+---Bytes that wait for the readers of all sessions.
+function registry:queued()
+  local bytes = 0
+  for _, list in pairs(self.of) do
+    for _, session in ipairs(list) do bytes = bytes + session.ws:queued() end
+  end
+  return bytes
+end
+
 ---A new entry of the participant's inbox, already durable.
 function registry:push(participant, event_id, bytes)
   for _, session in ipairs(self.of[participant] or {}) do session:push(event_id, bytes) end
