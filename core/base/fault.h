@@ -17,6 +17,8 @@
 	X(before_commit)                                                                                               \
 	X(mid_batch)                                                                                                   \
 	X(after_commit)                                                                                                \
+	X(docdb_before_commit)                                                                                         \
+	X(docdb_after_commit)                                                                                          \
 	X(after_each_publish)                                                                                          \
 	X(after_all_confirms)                                                                                          \
 	X(before_ack)                                                                                                  \

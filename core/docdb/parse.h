@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * parse: what the files that check tasks share; nobody else includes it.
+ */
+#ifndef SRVTHREDS_DOCDB_PARSE_H
+#define SRVTHREDS_DOCDB_PARSE_H
+
+#include "docdb/tree.h"
+#include "json/json.h"
+
+/* Where in the tasks we are: a list on the stack, written out only for a message. */
+struct place {
+	const struct place *up;
+	const char *key; /* NULL: `index` */
+	size_t len;
+	size_t index;
+};
+
+struct parse {
+	const struct json_tree *tree;
+	struct request *request;
+	const struct docdb_options *options;
+	struct docdb_failure *failure;
+	struct buf scratch;
+	uint64_t made; /* ids */
+	uint64_t seed[2];
+};
+
+/* "PLACE: what is wrong"; returns -1. */
+int parse_refuse(struct parse *p, const struct place *at, int code, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Refuses the operator `key`, naming the nearest of those that are known (a list ending in NULL). */
+int parse_unknown(struct parse *p, const struct place *at, struct bytes key, const char *const *known);
+
+static inline const struct json_node *parse_node(const struct parse *p, uint32_t node)
+{
+	return &p->tree->nodes[node];
+}
+struct bytes parse_text(struct parse *p, uint32_t node); /* of a string node, in the arena */
+bool parse_is(struct bytes text, const char *word);
+const char *parse_kind(const struct parse *p, uint32_t node); /* "a number", for messages */
+
+/* Children of an object: for (at = node + 1; at < end; at = next of at + 1). */
+bool parse_has_operators(const struct parse *p, uint32_t object);
+bool parse_is_date(const struct parse *p, uint32_t node);
+
+/* A value without operators, in the arena. */
+int parse_value(struct parse *p, const struct place *at, uint32_t node, struct value *v);
+/* The same, appended under a name. */
+int parse_add(struct parse *p, const struct place *at, uint32_t node, struct buf *b, const char *name, size_t len);
+
+/* `own`: a path of the document itself, whose id is _id. */
+const struct path *parse_path(struct parse *p, const struct place *at, struct bytes text, bool own);
+int path_compare(const struct path *a, const struct path *b); /* numbers before and by value, then by name */
+bool path_begins(const struct path *path, const struct path *with);
+
+struct match *parse_matcher(struct parse *p, const struct place *at, uint32_t node, bool own);
+/* Operators about what `path` leads to (NULL: the element itself). */
+struct match *parse_operators(struct parse *p, const struct place *at, uint32_t node, const struct path *path);
+int parse_updates(struct parse *p, const struct place *at, uint32_t node, struct task *task);
+int parse_select(struct parse *p, const struct place *at, uint32_t node, struct task *task);
+int parse_collect(struct parse *p, const struct place *at, uint32_t node, struct task *task);
+int parse_documents(struct parse *p, const struct place *at, uint32_t node, struct task *task);
+struct bytes parse_make_id(struct parse *p);
+
+#endif

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The list of tasks: what each needs, where it goes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+#include "docdb/parse.h"
+
+enum { NEEDS_VALUES = 1, NEEDS_MATCHER = 2, WRITES = 4, TASKS_MAX = 10000, TASKS_BYTES = 16 << 20, TASKS_DEPTH = 110 };
+
+static const struct {
+	const char *name;
+	int needs;
+} ops[TASK_OPS] = {
+	[TASK_PUT] = {"put", NEEDS_VALUES | WRITES},
+	[TASK_GET_ONE] = {"getOne", NEEDS_MATCHER},
+	[TASK_GET] = {"get", NEEDS_MATCHER},
+	[TASK_UPDATE] = {"update", NEEDS_VALUES | NEEDS_MATCHER | WRITES},
+	[TASK_UPSERT] = {"upsert", NEEDS_VALUES | NEEDS_MATCHER | WRITES},
+	[TASK_REPLACE] = {"replace", NEEDS_VALUES | NEEDS_MATCHER | WRITES},
+	[TASK_DELETE] = {"delete", NEEDS_MATCHER | WRITES},
+	[TASK_COUNT] = {"count", NEEDS_MATCHER},
+};
+
+static int text_field(struct parse *p, const struct place *at, uint32_t object, const char *key, struct bytes *text)
+{
+	uint32_t found = json_find(p->tree, object, key, strlen(key));
+	struct place here = {at, key, strlen(key), 0};
+	*text = (struct bytes){NULL, 0};
+	if (!found || parse_node(p, found)->kind == JSON_NULL)
+		return 0;
+	if (parse_node(p, found)->kind != JSON_STRING)
+		return parse_refuse(p, &here, ERROR_ARGUMENT, "is a text, not %s", parse_kind(p, found));
+	*text = parse_text(p, found);
+	return 0;
+}
+
+static int find_op(struct parse *p, const struct place *at, uint32_t node, struct task *task)
+{
+	struct place here = {at, "op", 2, 0};
+	const char *names[TASK_OPS + 1] = {NULL};
+	struct bytes op;
+	if (text_field(p, at, node, "op", &op))
+		return -1;
+	if (!op.data)
+		return parse_refuse(p, at, ERROR_MISSING, "op is missing");
+	for (int i = 0; i < TASK_OPS; i++) {
+		names[i] = ops[i].name;
+		if (parse_is(op, ops[i].name)) {
+			task->op = (enum task_op)i;
+			return 0;
+		}
+	}
+	return parse_unknown(p, &here, op, names);
+}
+
+static int check_type(struct parse *p, const struct place *at, uint32_t params, struct task *task)
+{
+	if (text_field(p, at, params, "type", &task->type))
+		return -1;
+	if (!task->type.data || task->type.len == 0)
+		return parse_refuse(p, at, ERROR_MISSING, "type, the collection, is missing");
+	struct place here = {at, "type", 4, 0};
+	if (task->type.len > 120 || memchr(task->type.data, '$', task->type.len) ||
+	    memchr(task->type.data, 0, task->type.len) || strncmp(task->type.data, "system.", 7) == 0)
+		return parse_refuse(
+			p, &here, ERROR_ARGUMENT,
+			"a collection's name has at most 120 bytes, no $, no NUL and doesn't begin with system.");
+	return 0;
+}
+
+static int parse_params(struct parse *p, const struct place *at, uint32_t params, struct task *task)
+{
+	static const char *const keys[] = {"matcher", "values", "selector", "collector"};
+	uint32_t nodes[4];
+	struct place here[4];
+	for (int i = 0; i < 4; i++) {
+		nodes[i] = json_find(p->tree, params, keys[i], strlen(keys[i]));
+		if (nodes[i] && parse_node(p, nodes[i])->kind == JSON_NULL)
+			nodes[i] = 0;
+		here[i] = (struct place){at, keys[i], strlen(keys[i]), 0};
+	}
+	int needs = ops[task->op].needs;
+	if ((needs & NEEDS_MATCHER) && !nodes[0])
+		return parse_refuse(p, at, ERROR_MISSING, "%s needs a matcher; {} matches every document",
+				    ops[task->op].name);
+	if ((needs & NEEDS_VALUES) && !nodes[1])
+		return parse_refuse(p, at, ERROR_MISSING, "%s needs values", ops[task->op].name);
+	if (nodes[0] && !(task->match = parse_matcher(p, &here[0], nodes[0], true)))
+		return -1;
+	if ((task->op == TASK_PUT || task->op == TASK_REPLACE) && parse_documents(p, &here[1], nodes[1], task))
+		return -1;
+	if ((task->op == TASK_UPDATE || task->op == TASK_UPSERT) && parse_updates(p, &here[1], nodes[1], task))
+		return -1;
+	if (nodes[2] && parse_select(p, &here[2], nodes[2], task))
+		return -1;
+	return nodes[3] ? parse_collect(p, &here[3], nodes[3], task) : 0;
+}
+
+static int check_made_id(struct parse *p, const struct place *at, struct task *task)
+{
+	if (task->op != TASK_UPSERT && task->op != TASK_REPLACE)
+		return 0;
+	struct value id = match_id(task->match);
+	if (id.type && (id.type != VALUE_STRING || value_text(id).len == 0))
+		return parse_refuse(p, at, ERROR_ARGUMENT, "an id is a text that isn't empty");
+	task->made_id = parse_make_id(p);
+	return 0;
+}
+
+static size_t find_host(const struct docdb_options *o, struct bytes name)
+{
+	for (size_t i = 0; i < o->host_count; i++)
+		if (parse_is(name, o->hosts[i].name))
+			return i;
+	return SIZE_MAX;
+}
+
+/* An event never chooses where we connect: it picks one of the names that were configured. */
+static int parse_where(struct parse *p, const struct place *at, uint32_t node, size_t *host, struct bytes *database)
+{
+	const struct docdb_options *o = p->options;
+	uint32_t options = json_find(p->tree, node, "options", 7);
+	struct place here = {at, "options", 7, 0};
+	struct bytes name = {NULL, 0};
+	*host = 0;
+	*database = (struct bytes){o->databases[0], strlen(o->databases[0])};
+	if (!options || parse_node(p, options)->kind == JSON_NULL)
+		return 0;
+	if (parse_node(p, options)->kind != JSON_OBJECT)
+		return parse_refuse(p, &here, ERROR_ARGUMENT, "is an object, not %s", parse_kind(p, options));
+	if (text_field(p, &here, options, "hostString", &name))
+		return -1;
+	if (name.data && (*host = find_host(o, name)) == SIZE_MAX)
+		return parse_refuse(p, &here, ERROR_UNAUTHORIZED,
+				    "hostString \"%.*s\" isn't one of the configured hosts",
+				    name.len > 60 ? 60 : (int)name.len, name.data);
+	if (text_field(p, &here, options, "dbname", &name))
+		return -1;
+	for (size_t i = 0; name.data && i < o->database_count; i++)
+		if (parse_is(name, o->databases[i])) {
+			*database = (struct bytes){o->databases[i], name.len};
+			return 0;
+		}
+	if (!name.data)
+		return 0;
+	return parse_refuse(p, &here, ERROR_UNAUTHORIZED, "dbname \"%.*s\" isn't one of the allowed databases",
+			    name.len > 60 ? 60 : (int)name.len, name.data);
+}
+
+static void note_task(struct parse *p, const struct task *task)
+{
+	p->failure->item = task->item;
+	p->failure->inner = task->inner;
+	snprintf(p->failure->name, sizeof p->failure->name, "%.*s", (int)task->name.len,
+		 task->name.data ? task->name.data : "");
+}
+
+static int parse_task(struct parse *p, const struct place *at, uint32_t node, struct unit *unit, struct task *task)
+{
+	note_task(p, task);
+	if (parse_node(p, node)->kind != JSON_OBJECT)
+		return parse_refuse(p, at, ERROR_ARGUMENT, "a task is an object, not %s", parse_kind(p, node));
+	if (text_field(p, at, node, "name", &task->name))
+		return -1;
+	note_task(p, task);
+	if (find_op(p, at, node, task))
+		return -1;
+	uint32_t params = json_find(p->tree, node, "params", 6);
+	struct place here = {at, "params", 6, 0};
+	if (!params)
+		return parse_refuse(p, at, ERROR_MISSING, "params is missing");
+	if (parse_node(p, params)->kind != JSON_OBJECT)
+		return parse_refuse(p, &here, ERROR_ARGUMENT, "is an object, not %s", parse_kind(p, params));
+	size_t host;
+	struct bytes database;
+	if (check_type(p, &here, params, task) || parse_where(p, at, node, &host, &database))
+		return -1;
+	if (task != unit->tasks && (host != unit->host || database.data != unit->database.data))
+		return parse_refuse(p, at, ERROR_ARGUMENT, "the tasks of one transaction share host and database");
+	unit->host = host;
+	unit->database = database;
+	unit->writes |= (ops[task->op].needs & WRITES) != 0;
+	return parse_params(p, &here, params, task) || check_made_id(p, &here, task);
+}
+
+static int parse_unit(struct parse *p, const struct place *at, uint32_t node, struct unit *unit, int item)
+{
+	const struct json_node *n = parse_node(p, node);
+	unit->nested = n->kind == JSON_ARRAY;
+	unit->count = unit->nested ? n->count : 1;
+	unit->tasks = mem_take(&p->request->mem, unit->count * sizeof *unit->tasks);
+	if (!unit->nested) {
+		unit->tasks[0].item = item;
+		unit->tasks[0].inner = -1;
+		return parse_task(p, at, node, unit, unit->tasks);
+	}
+	p->failure->item = item;
+	if (unit->count == 0)
+		return parse_refuse(p, at, ERROR_ARGUMENT, "a transaction has at least one task");
+	size_t i = 0;
+	for (uint32_t child = node + 1; child < n->next; child = parse_node(p, child)->next, i++) {
+		struct place here = {at, NULL, 0, i};
+		unit->tasks[i].item = item;
+		unit->tasks[i].inner = (int)i;
+		if (parse_task(p, &here, child, unit, &unit->tasks[i]))
+			return -1;
+	}
+	return 0;
+}
+
+static int parse_units(struct parse *p)
+{
+	const struct place root = {NULL, "tasks", 5, 0};
+	const struct json_node *n = parse_node(p, 0);
+	struct request *r = p->request;
+	if (n->kind != JSON_ARRAY)
+		return parse_refuse(p, &root, ERROR_ARGUMENT, "tasks are a list, not %s", parse_kind(p, 0));
+	if (n->count > TASKS_MAX)
+		return parse_refuse(p, &root, ERROR_ARGUMENT, "at most %d tasks in an event", TASKS_MAX);
+	r->units = mem_take(&r->mem, n->count * sizeof *r->units);
+	for (uint32_t child = 1; child < n->next; child = parse_node(p, child)->next, r->count++) {
+		struct place here = {&root, NULL, 0, r->count};
+		if (parse_unit(p, &here, child, &r->units[r->count], (int)r->count))
+			return -1;
+	}
+	return 0;
+}
+
+/* With a mark the made ids follow from it: asked for again, a document gets the id that it had. */
+static int seed(struct parse *p, const struct docdb_request *from)
+{
+	if (!from->mark.data) {
+		if (getrandom(p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed)
+			return error_set(&p->failure->error, ERROR_SERVER, "no random numbers for ids");
+		return 0;
+	}
+	XXH128_hash_t h = XXH3_128bits(from->mark.data, from->mark.len);
+	XXH128_canonical_t c;
+	XXH128_canonicalFromHash(&c, h);
+	memcpy(p->request->mark, c.digest, sizeof p->request->mark);
+	p->request->marked = true;
+	p->seed[0] = h.low64;
+	p->seed[1] = h.high64;
+	return 0;
+}
+
+struct request *request_parse(const struct docdb_options *options, const struct docdb_request *from, int64_t now,
+			      struct docdb_failure *failure)
+{
+	const struct json_limits limits = {.depth = TASKS_DEPTH, .size = TASKS_BYTES};
+	struct json_tape tape = {0};
+	*failure = (struct docdb_failure){.item = -1, .inner = -1};
+	struct request *r = xcalloc(1, sizeof *r);
+	struct parse p = {.tree = &tape.tree, .request = r, .options = options, .failure = failure};
+	r->now = now;
+	int rc = json_parse(&tape, from->tasks.data, from->tasks.len, &limits, &failure->error);
+	if (rc == 0)
+		rc = seed(&p, from);
+	if (rc == 0)
+		rc = parse_units(&p);
+	buf_free(&p.scratch);
+	json_tape_free(&tape);
+	if (rc == 0) {
+		*failure = (struct docdb_failure){.item = -1, .inner = -1};
+		return r;
+	}
+	if (!failure->error.code)
+		error_set(&failure->error, ERROR_SERVER, "out of memory for tasks");
+	request_free(r);
+	return NULL;
+}
+
+void request_free(struct request *r)
+{
+	for (size_t i = 0; r && i < r->regex_count; i++)
+		regex_free(r->regexes[i]);
+	if (r) {
+		free(r->regexes);
+		mem_free(&r->mem);
+	}
+	free(r);
+}

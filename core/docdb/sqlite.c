@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The SQLite dialect on the loop thread: open, submit, completions, close.
+ */
+#include "docdb/sqlite.h"
+
+#include <stdlib.h>
+
+enum { DAY_MS = 86400000 };
+
+void lite_push(struct lite_queue *q, struct job *job)
+{
+	uv_mutex_lock(&q->mutex);
+	*q->last = job;
+	while (job->next)
+		job = job->next;
+	q->last = &job->next;
+	uv_cond_signal(&q->wake);
+	uv_mutex_unlock(&q->mutex);
+}
+
+static struct job *take_all(struct lite_queue *q)
+{
+	uv_mutex_lock(&q->mutex);
+	struct job *jobs = q->first;
+	q->first = NULL;
+	q->last = &q->first;
+	uv_mutex_unlock(&q->mutex);
+	return jobs;
+}
+
+void lite_finished(struct lite *s, struct job *jobs)
+{
+	lite_push(&s->finished, jobs);
+	if (s->threads)
+		uv_async_send(&s->done);
+}
+
+static void deliver(struct lite *s)
+{
+	for (struct job *job = take_all(&s->finished), *next; job; job = next) {
+		next = job->next;
+		job->next = NULL;
+		job_done(job);
+	}
+}
+
+static void on_done(uv_async_t *handle)
+{
+	deliver(handle->data);
+}
+
+static bool reads(const struct job *job)
+{
+	return job->request && !job->request->units[job->from].writes;
+}
+
+static void destroy(struct lite *s)
+{
+	struct lite_queue *queues[] = {&s->to_write, &s->to_read, &s->finished};
+	for (size_t i = 0; i < 3; i++) {
+		uv_mutex_destroy(&queues[i]->mutex);
+		uv_cond_destroy(&queues[i]->wake);
+	}
+	free(s->path);
+	free(s);
+}
+
+static void run_inline(void *arg)
+{
+	struct lite *s = arg;
+	s->deferred = false;
+	if (s->closed) {
+		destroy(s);
+		return;
+	}
+	for (struct job *job = take_all(&s->to_write), *next; job; job = next) {
+		next = job->next;
+		job->next = NULL;
+		if (reads(job)) {
+			lite_read_job(s->writer, job);
+			lite_run(s->writer, LITE_COMMIT);
+			s->writer->in_transaction = false;
+		} else {
+			lite_write_batch(s->writer, job);
+			s->writer->catalog = atomic_load(&s->catalog);
+		}
+		lite_finished(s, job);
+	}
+	deliver(s);
+}
+
+static void submit(struct dialect *d, struct job *job)
+{
+	struct lite *s = (struct lite *)d;
+	lite_push(!s->inline_ && reads(job) ? &s->to_read : &s->to_write, job);
+	if (s->inline_ && !s->deferred) {
+		s->deferred = true;
+		runtime_defer(s->rt, run_inline, s);
+	}
+}
+
+static int start_threads(struct lite *s, struct error *e)
+{
+	int rc = uv_async_init(runtime_loop(s->rt), &s->done, on_done);
+	if (rc)
+		return error_set(e, ERROR_SERVER, "can't start the document database: %s", uv_strerror(rc));
+	s->done.data = s;
+	uv_unref((uv_handle_t *)&s->done);
+	s->threads = true;
+	for (int i = 0; i < LITE_READERS; i++)
+		if (!(s->readers[i] = lite_connect(s, false, e)))
+			return -1;
+	rc = uv_thread_create(&s->thread, lite_writer, s->writer);
+	for (int i = 0; rc == 0 && i < LITE_READERS; i++)
+		rc = uv_thread_create(&s->readers[i]->thread, lite_reader, s->readers[i]);
+	return rc ? error_set(e, ERROR_SERVER, "can't start the document database: %s", uv_strerror(rc)) : 0;
+}
+
+static void closed(uv_handle_t *handle)
+{
+	destroy(handle->data);
+}
+
+static void stop(struct lite_queue *q)
+{
+	uv_mutex_lock(&q->mutex);
+	q->stop = true;
+	uv_cond_broadcast(&q->wake);
+	uv_mutex_unlock(&q->mutex);
+}
+
+static void join(struct lite *s)
+{
+	if (s->thread) {
+		stop(&s->to_write);
+		uv_thread_join(&s->thread);
+	}
+	atomic_store(&s->stopping, true); /* what is written was wanted; who only reads is interrupted */
+	stop(&s->to_read);
+	for (int i = 0; i < LITE_READERS; i++) {
+		if (s->readers[i] && s->readers[i]->thread)
+			uv_thread_join(&s->readers[i]->thread);
+		lite_disconnect(s->readers[i]);
+	}
+}
+
+static void close_sqlite(struct dialect *d)
+{
+	struct lite *s = (struct lite *)d;
+	s->closed = true;
+	if (s->threads)
+		join(s);
+	for (struct job *job = take_all(&s->to_write), *next; job; job = next) {
+		next = job->next;
+		job->next = NULL;
+		job_fail(job, NULL, ERROR_SERVER, "the document database is closing");
+		lite_finished(s, job);
+	}
+	deliver(s);
+	lite_disconnect(s->writer);
+	if (s->threads)
+		uv_close((uv_handle_t *)&s->done, closed);
+	else if (!s->deferred)
+		destroy(s);
+}
+
+static struct dialect *open_any(struct runtime *rt, const char *path, const struct docdb_options *o, bool in_memory,
+				struct error *e)
+{
+	struct lite *s = xcalloc(1, sizeof *s);
+	struct lite_queue *queues[] = {&s->to_write, &s->to_read, &s->finished};
+	s->base.class = in_memory ? &dialect_memory : &dialect_sqlite;
+	s->rt = rt;
+	s->path = xstrdup(path);
+	s->inline_ = in_memory || runtime_is_virtual(rt);
+	s->mark_ms = o->mark_ms ? o->mark_ms : 7 * (int64_t)DAY_MS;
+	for (size_t i = 0; i < 3; i++) {
+		queues[i]->last = &queues[i]->first;
+		uv_mutex_init(&queues[i]->mutex);
+		uv_cond_init(&queues[i]->wake);
+	}
+	s->writer = lite_connect(s, true, e);
+	if (s->writer && (s->inline_ || start_threads(s, e) == 0))
+		return &s->base;
+	close_sqlite(&s->base);
+	return NULL;
+}
+
+static struct dialect *open_sqlite(struct runtime *rt, const char *rest, const struct docdb_options *o, struct error *e)
+{
+	if (*rest)
+		return open_any(rt, rest, o, false, e);
+	error_set(e, ERROR_ARGUMENT, "sqlite: needs a path, as sqlite:/var/lib/srvthreds/documents.db");
+	return NULL;
+}
+
+static struct dialect *open_memory(struct runtime *rt, const char *rest, const struct docdb_options *o, struct error *e)
+{
+	(void)rest;
+	return open_any(rt, ":memory:", o, true, e);
+}
+
+static bool ready(struct dialect *d, struct error *reason)
+{
+	struct lite *s = (struct lite *)d;
+	if (!atomic_load(&s->broken))
+		return true;
+	error_set(reason, ERROR_SERVER, "the last write to the document database %s failed", s->path);
+	return false;
+}
+
+const struct dialect_class dialect_sqlite = {"sqlite:", open_sqlite, close_sqlite, ready, submit};
+const struct dialect_class dialect_memory = {"memory:", open_memory, close_sqlite, ready, submit};

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sqlite: what the files of the SQLite dialect share (prefix lite_); nobody else includes it.
+ *
+ *   loop thread      submit, completions                                          sqlite.c
+ *   writer thread    all jobs that wait in one transaction, a savepoint a unit    sqlite_write.c
+ *   reader threads   a job at a time, each on a connection of its own             sqlite_read.c
+ *
+ * Inline ("memory:", or virtual time): the same on the loop thread, at the end of the turn, on one connection.
+ */
+#ifndef SRVTHREDS_DOCDB_SQLITE_H
+#define SRVTHREDS_DOCDB_SQLITE_H
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <uthash.h>
+
+#include "docdb/class.h"
+#include "docdb/eval.h"
+
+enum { LITE_SCHEMA = 1, LITE_READERS = 4, LITE_BATCH = 1024, LITE_KEY_MAX = 400, LITE_INDEXES = 16 };
+/* A row's number: the collection's above, a sequence below, so that a collection is a range of rows. */
+#define LITE_ROWS (INT64_C(1) << 40)
+
+struct lite_index {
+	int64_t i;
+	struct path *path; /* owned, with its parts */
+};
+
+struct lite_collection {
+	UT_hash_handle hh;
+	int64_t c, next; /* next row: the writer's */
+	struct lite_index indexes[LITE_INDEXES];
+	size_t index_count;
+	size_t key_len;
+	char key[]; /* database NUL name */
+};
+
+enum lite_result { LITE_DOCUMENTS, LITE_NUMBERS, LITE_COUNT, LITE_RESULTS };
+enum lite_source { LITE_SCAN, LITE_ID, LITE_IDS, LITE_EQUAL, LITE_IN, LITE_RANGE, LITE_SOURCES };
+
+enum lite_statement {
+	LITE_BEGIN,
+	LITE_BEGIN_WRITE,
+	LITE_COMMIT,
+	LITE_ROLLBACK,
+	LITE_SAVEPOINT,
+	LITE_RELEASE,
+	LITE_BACK,
+	LITE_FIND_COLLECTION,
+	LITE_FIND_INDEXES,
+	LITE_ADD_COLLECTION,
+	LITE_ADD_INDEX,
+	LITE_LAST_ROW,
+	LITE_INSERT,
+	LITE_UPDATE,
+	LITE_DELETE,
+	LITE_BODY,
+	LITE_ADD_ENTRY,
+	LITE_DELETE_ENTRY,
+	LITE_FIND_MARK,
+	LITE_ADD_MARK,
+	LITE_SWEEP_MARKS,
+	LITE_STATEMENTS
+};
+
+struct lite_conn {
+	struct lite *s;
+	sqlite3 *db;
+	sqlite3_stmt *statements[LITE_STATEMENTS];
+	sqlite3_stmt *plans[LITE_RESULTS * LITE_SOURCES * 4];
+	struct lite_collection *collections; /* a uthash; what is known here */
+	unsigned catalog;                    /* of which version */
+	bool made;                           /* a collection or index in this transaction */
+	uint64_t deadline;
+	struct eval ev;
+	struct buf key, document;
+	/* readers: */
+	struct lite_conn *next;
+	uv_thread_t thread;
+	bool in_transaction;
+	unsigned snapshot;
+};
+
+struct lite_queue {
+	struct job *first, **last;
+	uv_mutex_t mutex;
+	uv_cond_t wake;
+	bool stop;
+};
+
+struct lite {
+	struct dialect base;
+	struct runtime *rt;
+	char *path;
+	bool inline_, deferred, closed, threads;
+	struct lite_conn *writer, *readers[LITE_READERS];
+	uv_thread_t thread; /* the writer's */
+	struct lite_queue to_write, to_read, finished;
+	uv_async_t done;
+	atomic_uint commits, catalog; /* how many so far */
+	atomic_bool stopping;
+	int64_t mark_ms;
+	int64_t swept;      /* when marks were last */
+	atomic_bool broken; /* the last commit failed */
+};
+
+int lite_fail(struct lite_conn *c, struct job *job, const struct task *task);
+sqlite3_stmt *lite_statement(struct lite_conn *c, enum lite_statement which);
+int lite_run(struct lite_conn *c, enum lite_statement which); /* without parameters, to its end; SQLite's code */
+int lite_finish(sqlite3_stmt *st);                            /* steps to the end and resets */
+
+/* sqlite_schema.c */
+struct lite_conn *lite_connect(struct lite *s, bool writes, struct error *e);
+void lite_disconnect(struct lite_conn *c);
+
+/* sqlite_catalog.c: NULL: there is none (error.code of the job set if that is an error). */
+struct lite_collection *lite_collection(struct lite_conn *c, struct bytes database, struct bytes type);
+struct lite_collection *lite_collection_made(struct lite_conn *c, struct bytes database, struct bytes type);
+void lite_forget(struct lite_conn *c);
+int lite_make_index(struct lite_conn *c, struct job *job);
+
+/* sqlite_plan.c: a bound statement that gives what the matcher asks for; NULL: SQLite failed. Reset it afterwards. */
+sqlite3_stmt *lite_plan(struct lite_conn *c, const struct lite_collection *in, const struct task *task,
+			enum lite_result result);
+int lite_functions(struct lite_conn *c);
+/* An entry's key, cut at LITE_KEY_MAX, in c->key. */
+struct bytes lite_key(struct lite_conn *c, struct value v);
+
+/* One unit on this connection; its result and a comma are appended to the job's. -1 with the job's failure. */
+int lite_unit(struct lite_conn *c, struct job *job, size_t unit);
+int lite_write_task(struct lite_conn *c, struct job *job, const struct unit *unit, const struct task *task);
+int lite_entries(struct lite_conn *c, const struct lite_collection *in, int64_t n, const char *document, bool add);
+
+void lite_write_batch(struct lite_conn *c, struct job *jobs);
+void lite_read_job(struct lite_conn *c, struct job *job);
+void lite_writer(void *arg);
+void lite_reader(void *arg);
+
+void lite_push(struct lite_queue *q, struct job *job);
+void lite_finished(struct lite *s, struct job *jobs); /* a list; any thread */
+
+#endif

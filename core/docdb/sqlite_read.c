@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading tasks, and the threads that do nothing else.
+ */
+#include "docdb/sqlite.h"
+
+static int too_large(struct job *job, const struct task *task)
+{
+	if (job->out.len <= job->result_max)
+		return 0;
+	return job_fail(job, task, ERROR_TASK,
+			"the answer has more than %zu bytes: take less at a time (collector.limit) or "
+			"fewer fields (selector)",
+			job->result_max);
+}
+
+static int add_documents(struct lite_conn *c, struct job *job, const struct task *task, sqlite3_stmt *st)
+{
+	int rc;
+	bool first = true;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		if ((!first && buf_add(&job->out, ",", 1)) || eval_project(task, sqlite3_column_blob(st, 1), &job->out))
+			return job_fail(job, task, ERROR_SERVER, "no memory for the answer");
+		if (too_large(job, task))
+			return -1;
+		first = false;
+	}
+	if (rc != SQLITE_DONE)
+		return lite_fail(c, job, task);
+	return first && task->op == TASK_GET_ONE ? buf_add_str(&job->out, "null") : 0;
+}
+
+static int read_task(struct lite_conn *c, struct job *job, const struct unit *unit, const struct task *task)
+{
+	struct lite_collection *in = lite_collection(c, unit->database, task->type);
+	bool list = task->op == TASK_GET;
+	if (!in)
+		return buf_add_str(&job->out, list ? "[]" : task->op == TASK_COUNT ? "0" : "null");
+	sqlite3_stmt *st = lite_plan(c, in, task, task->op == TASK_COUNT ? LITE_COUNT : LITE_DOCUMENTS);
+	if (!st)
+		return lite_fail(c, job, task);
+	int rc;
+	if (task->op == TASK_COUNT) {
+		rc = sqlite3_step(st) == SQLITE_ROW
+			     ? buf_printf(&job->out, "%lld", (long long)sqlite3_column_int64(st, 0))
+			     : lite_fail(c, job, task);
+	} else {
+		rc = (list && buf_add(&job->out, "[", 1)) || add_documents(c, job, task, st) ||
+				     (list && buf_add(&job->out, "]", 1))
+			     ? -1
+			     : 0;
+	}
+	sqlite3_reset(st);
+	return rc;
+}
+
+static int do_task(struct lite_conn *c, struct job *job, const struct unit *unit, const struct task *task)
+{
+	c->ev.regex_ns = 0;
+	c->ev.error.code = 0;
+	if (c->deadline && uv_hrtime() > c->deadline)
+		return job_fail(job, task, ERROR_TASK, "the time for the request is over");
+	if (task->op == TASK_GET || task->op == TASK_GET_ONE || task->op == TASK_COUNT)
+		return read_task(c, job, unit, task);
+	return lite_write_task(c, job, unit, task);
+}
+
+int lite_unit(struct lite_conn *c, struct job *job, size_t n)
+{
+	const struct unit *unit = &job->request->units[n];
+	size_t start = job->out.len;
+	int rc = unit->nested ? buf_add(&job->out, "[", 1) : 0;
+	for (size_t i = 0; rc == 0 && i < unit->count; i++) {
+		if (i)
+			rc = buf_add(&job->out, ",", 1);
+		if (rc == 0)
+			rc = do_task(c, job, unit, &unit->tasks[i]);
+	}
+	if (rc == 0)
+		rc = buf_add_str(&job->out, unit->nested ? "]," : ",");
+	if (rc == 0)
+		return 0;
+	job->out.len = start;
+	return job_fail(job, NULL, ERROR_SERVER, "no memory for the answer");
+}
+
+/* One snapshot for all units of a job; kept for the next job if nothing was committed meanwhile. */
+void lite_read_job(struct lite_conn *c, struct job *job)
+{
+	unsigned commits = atomic_load(&c->s->commits), catalog = atomic_load(&c->s->catalog);
+	if (c->in_transaction && c->snapshot != commits) {
+		lite_run(c, LITE_COMMIT);
+		c->in_transaction = false;
+	}
+	if (!c->in_transaction) {
+		lite_run(c, LITE_BEGIN);
+		c->in_transaction = true;
+		c->snapshot = commits;
+	}
+	if (c->catalog != catalog) {
+		lite_forget(c);
+		c->catalog = catalog;
+	}
+	c->deadline = job->request->deadline;
+	for (size_t i = job->from; i < job->to && lite_unit(c, job, i) == 0; i++)
+		job->done++;
+	c->deadline = 0;
+}
+
+void lite_reader(void *arg)
+{
+	struct lite_conn *c = arg;
+	struct lite_queue *q = &c->s->to_read;
+	uv_mutex_lock(&q->mutex);
+	for (;;) {
+		struct job *job = q->first;
+		if (!job && c->in_transaction) { /* an old snapshot holds checkpoints up */
+			uv_mutex_unlock(&q->mutex);
+			lite_run(c, LITE_COMMIT);
+			c->in_transaction = false;
+			uv_mutex_lock(&q->mutex);
+			continue;
+		}
+		if (!job && q->stop)
+			break;
+		if (!job) {
+			uv_cond_wait(&q->wake, &q->mutex);
+			continue;
+		}
+		q->first = job->next;
+		if (!q->first)
+			q->last = &q->first;
+		uv_mutex_unlock(&q->mutex);
+		job->next = NULL;
+		lite_read_job(c, job);
+		lite_finished(c->s, job);
+		uv_mutex_lock(&q->mutex);
+	}
+	uv_mutex_unlock(&q->mutex);
+}
