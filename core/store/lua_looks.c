@@ -11,7 +11,7 @@
 #include "store/lua_store.h"
 
 /* How a result is shown in Lua. */
-enum shape { SHAPE_LIST, SHAPE_PAGE, SHAPE_ROW, SHAPE_VALUE, SHAPE_INBOX, SHAPE_CURSOR, SHAPE_FILES };
+enum shape { SHAPE_LIST, SHAPE_PAGE, SHAPE_ROW, SHAPE_VALUE, SHAPE_INBOX, SHAPE_CURSOR, SHAPE_FIND, SHAPE_FILES };
 
 struct look_wait {
 	struct lua_wait wait;
@@ -114,6 +114,16 @@ static int push_shape(lua_State *L, void *arg)
 		}
 		lua_rows_push(L, rows);
 		return 1;
+	case SHAPE_FIND:
+		if (rows->count)
+			push_row(L, rows, 0);
+		else
+			lua_pushnil(L);
+		if (rows->next)
+			lua_pushinteger(L, rows->next);
+		else
+			lua_pushnil(L);
+		return 2;
 	case SHAPE_LIST:
 		lua_rows_push(L, rows);
 		return 1;
@@ -218,6 +228,21 @@ static int l_event(lua_State *L)
 	if (lua_isinteger(L, 2))
 		return look(L, SHAPE_ROW, &row);
 	struct look x = {.kind = LOOK_EVENT, .id = id_arg(L, 2), .source = lua_span(L, 3)};
+	if (!x.source.data)
+		return lua_error_raisef(L, ERROR_MISSING, "event needs the source of the event: see find_event");
+	return look(L, SHAPE_ROW, &x);
+}
+
+/* (id, place?) -> row, or nil and the place to look next; nil, nil at the end */
+static int l_find_event(lua_State *L)
+{
+	struct look x = {.kind = LOOK_FIND, .id = id_arg(L, 2), .after = luaL_optinteger(L, 3, 0)};
+	return look(L, SHAPE_FIND, &x);
+}
+
+static int l_thred_event(lua_State *L)
+{
+	struct look x = {.kind = LOOK_THRED_EVENT, .after_id = id_arg(L, 2), .id = id_arg(L, 3)};
 	return look(L, SHAPE_ROW, &x);
 }
 
@@ -474,6 +499,8 @@ int lua_store_looks(lua_State *L)
 					   {"thred", l_thred},
 					   {"records", l_records},
 					   {"event", l_event},
+					   {"find_event", l_find_event},
+					   {"thred_event", l_thred_event},
 					   {"participant_threds", l_participant_threds},
 					   {"last_event", l_last_event},
 					   {"dead", l_dead},

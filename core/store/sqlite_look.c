@@ -22,7 +22,7 @@
 	"a.n=e.thred)) thred"
 
 /* Parameters: 1 id, 2 source, 3 pattern, 4 reaction, 5 status, 6 older_than, 7 after, 8 limit, 9 after_id, 10 hash,
- * 11 hash of (SYSTEM, id), 12 hash of (SYSTEM, after_id). A column is shown as its name says; see cell_kind. */
+ * 11 hash of (SYSTEM, id), 12 hash of (SYSTEM, after_id), or of the thred after_id. A column is shown as its name says; see cell_kind. */
 static const char *const queries[] = {
 	[LOOK_THREDS] = "select " THRED_COLUMNS " from thred t where " THRED_FILTER,
 	[LOOK_ENDED] = "select " THRED_COLUMNS ",t.ended from archive t where " THRED_FILTER,
@@ -34,11 +34,18 @@ static const char *const queries[] = {
 		"c(n,prev) as (select e.n,e.prev from event e,tip where e.n=tip.n union all "
 		"select e.n,e.prev from event e join c on e.n=c.prev) "
 		"select " EVENT_COLUMNS " from c join event e on e.n=c.n where e.n>?7 order by e.n limit ?8",
-	[LOOK_EVENT] = "select " EVENT_COLUMNS " from event e where e.n=coalesce("
-		       "(select n from event indexed by event_h where h=?10 and source>0 and ?2 is not null),"
-		       "(select n from event where ?2 is null and json_extract(body,'$.id')=?1 and source is not null "
-		       "limit 1))",
+	[LOOK_EVENT] = "select " EVENT_COLUMNS " from event e indexed by event_h where h=?10 and source>0 and "
+		       "source=(select n from participant where id=?2)",
 	[LOOK_ROW] = "select " EVENT_COLUMNS " from event e where e.n=?7",
+	[LOOK_FIND] = "select " EVENT_COLUMNS " from event e where e.n=?7",
+	[LOOK_THRED_EVENT] =
+		"with recursive tip(n) as (select last from (select last from thred where h=?12 and id=?9 union all "
+		"select last from archive where h=?12 and id=?9) limit 1),"
+		"c(n,prev) as (select e.n,e.prev from event e,tip where e.n=tip.n union all "
+		"select e.n,e.prev from event e join c on e.n=c.prev limit 500000) "
+		"select " EVENT_COLUMNS
+		" from c join event e on e.n=c.n where e.source=0 and e.h=?11 or e.source>0 and "
+		"json_extract(e.body,'$.id')=?1 limit 1",
 	[LOOK_PARTICIPANT_THREDS] = "select " THRED_COLUMNS ",0 archived from member m join thred t on t.n=m.thred "
 				    "where m.who=(select n from participant where id=?1) union all "
 				    "select " THRED_COLUMNS ",1 archived from member m join archive t on t.n=m.thred "
@@ -172,9 +179,78 @@ static int find_after(struct looking *l, sqlite3 *db)
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+static int64_t first_int(sqlite3 *db, const char *sql, const int64_t in[3], int *rc)
+{
+	sqlite3_stmt *st;
+	int64_t value = 0;
+	*rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+	if (*rc != SQLITE_OK)
+		return 0;
+	for (int i = 0; i < sqlite3_bind_parameter_count(st); i++)
+		sqlite3_bind_int64(st, i + 1, in[i]);
+	*rc = sqlite3_step(st);
+	if (*rc == SQLITE_ROW)
+		value = sqlite3_column_int64(st, 0);
+	*rc = *rc == SQLITE_ROW || *rc == SQLITE_DONE ? SQLITE_OK : *rc;
+	sqlite3_finalize(st);
+	return value;
+}
+
+/* From whom may it be? By the index, for one part of the participants. The row; 0 = from none of them. */
+static int64_t find_in(struct looking *l, sqlite3 *db, int64_t *last, int *rc)
+{
+	sqlite3_stmt *people, *events = NULL;
+	int64_t n = 0;
+	*rc = sqlite3_prepare_v2(db, "select n,id from participant where n>? order by n limit 512", -1, &people, NULL);
+	if (*rc == SQLITE_OK)
+		*rc = sqlite3_prepare_v2(db,
+					 "select n from event indexed by event_h where h=? and source>0 and source=?",
+					 -1, &events, NULL);
+	if (*rc == SQLITE_OK)
+		sqlite3_bind_int64(people, 1, l->look.after);
+	while (*rc == SQLITE_OK && !n && (*rc = sqlite3_step(people)) == SQLITE_ROW) {
+		*last = sqlite3_column_int64(people, 0);
+		sqlite3_bind_int64(events, 1, (int64_t)sqlite_hash(l->read.s, sqlite_column(people, 1), l->look.id));
+		sqlite3_bind_int64(events, 2, *last);
+		*rc = sqlite3_step(events);
+		n = *rc == SQLITE_ROW ? sqlite3_column_int64(events, 0) : 0;
+		*rc = sqlite3_reset(events);
+	}
+	*rc = *rc == SQLITE_DONE ? SQLITE_OK : *rc;
+	sqlite3_finalize(events);
+	sqlite3_finalize(people);
+	return n;
+}
+
+/* What was emitted has no index by id, which every step would pay for: the newest rows first, a part at a time. */
+static int find_part(struct looking *l, sqlite3 *db)
+{
+	enum { PART = 8192 };
+	int rc = SQLITE_OK;
+	int64_t from = l->look.after, last = 0, n = 0;
+	if (from >= 0) {
+		n = find_in(l, db, &last, &rc);
+		l->rows.next = last ? last : -first_int(db, "select max(n) from event", NULL, &rc);
+	} else {
+		int64_t low = -from > PART ? -from - PART : 0;
+		n = first_int(db, "select n from event where n>? and n<=? and h=? and source=0",
+			      (int64_t[]){low, -from, l->system_hash}, &rc);
+		l->rows.next = -low;
+	}
+	l->look.after = n;
+	if (n)
+		l->rows.next = 0;
+	return rc;
+}
+
 static void look_work(struct sqlite_read *read, struct sqlite_reader *r)
 {
 	struct looking *l = (struct looking *)read;
+	if (l->look.kind == LOOK_FIND) {
+		read->rc = find_part(l, r->db);
+		if (read->rc != SQLITE_OK)
+			return;
+	}
 	if (l->look.kind == LOOK_INBOX && l->look.after_id.data) {
 		read->rc = find_after(l, r->db);
 		if (read->rc != SQLITE_OK || l->rows.gone)
@@ -252,7 +328,9 @@ void sqlite_look(struct store *base, const struct look *look, rows_fn fn, void *
 		l->system_hash = (int64_t)sqlite_hash(s, span_of("SYSTEM"), look->id);
 	}
 	if (look->after_id.data)
-		l->after_hash = (int64_t)sqlite_hash(s, span_of("SYSTEM"), look->after_id);
+		l->after_hash = (int64_t)(look->kind == LOOK_THRED_EVENT
+						  ? sqlite_hash(s, look->after_id, none)
+						  : sqlite_hash(s, span_of("SYSTEM"), look->after_id));
 	l->fn = fn;
 	l->arg = arg;
 	l->read.work = look_work;

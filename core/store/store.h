@@ -163,7 +163,9 @@ enum look_kind {
 	LOOK_THRED,
 	LOOK_RECORDS,
 	LOOK_EVENT,
-	LOOK_ROW, /* the event row of number `after` */
+	LOOK_ROW,  /* the event row of number `after` */
+	LOOK_FIND, /* an event of which only the id is known: one part of all places; `after`: rows.next, 0 first */
+	LOOK_THRED_EVENT /* an event in or out of the thred `after_id` */,
 	LOOK_PARTICIPANT_THREDS,
 	LOOK_LAST_EVENT,
 	LOOK_DEAD,
@@ -196,6 +198,7 @@ struct rows {
 	size_t columns, count;
 	const char *const *names; /* of the columns */
 	const struct cell *cells; /* count * columns */
+	int64_t next;             /* LOOK_FIND: where to look next; 0 = nowhere */
 	bool gone;                /* LOOK_INBOX: the event after which was asked is no longer there */
 };
 typedef void (*rows_fn)(void *arg, const struct rows *rows, const struct error *e);

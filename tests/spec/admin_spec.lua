@@ -152,7 +152,8 @@ t.test("events say what became of them and why", with(function(w)
   t.eq(get(w, "/api/events/m1?source=ann").why, "the thred waits in reaction second, whose condition this event does not meet")
   w:outcome { id = "t1", type = "other", thredId = "lost" }
   t.eq(get(w, "/api/events/t1").outcome, "no_thred")
-  t.eq(call(w, "GET", "/api/events/none"), 404)
+  local status, body = call(w, "GET", "/api/events/none")
+  t.eq({ status, body.error.message }, { 404, "there is no event none" })
   w:pattern((DUO:gsub("Duo", "Trio")))
   local both = w:outcome { id = "s1", type = "go" }
   e = get(w, "/api/events/s1")
@@ -161,6 +162,35 @@ t.test("events say what became of them and why", with(function(w)
   table.sort(threds)
   t.ok(#threds == 2 and json.equal(threds, both.threds))
   t.ok(e.why:find("start:duo, start:trio", 1, true))
+end))
+
+t.test("an event is found by its source, by a thred of it, or for a second wherever it may be", with(function(w)
+  w:pattern(DUO)
+  local id = w:outcome({ id = "g1", type = "go" }).threds[1]
+  w:outcome { id = "g1", type = "go", source = "bob" }
+  local out = get(w, "/api/threds/" .. id).events[2]
+  t.eq(out.direction, "out")
+  for _, how in ipairs { "", "?thred=" .. id } do
+    t.eq(get(w, "/api/events/" .. out.id .. how).n, out.n)
+    t.eq(get(w, "/api/events/g1" .. how).source, "ann")
+  end
+  t.eq(get(w, "/api/events/g1?source=bob").source, "bob")
+  for _, how in ipairs { "?source=cid", "?source=nobody", "?thred=none", "?thred=" .. id } do
+    t.eq(call(w, "GET", "/api/events/" .. (how:find "thred" and "g2" or "g1") .. how), 404)
+  end
+  local asked, ticks, now = 0, runtime.ticks, 0
+  w.api.store = { find_event = function() -- a store without end
+    asked = asked + 1
+    return nil, asked
+  end }
+  runtime.ticks = function()
+    now = now + 300000000
+    return now
+  end
+  local status, body = call(w, "GET", "/api/events/g1")
+  runtime.ticks, w.api.store = ticks, w.store
+  t.eq({ status, asked }, { 404, 4 })
+  t.ok(body.error.message:find("?thred=", 1, true), body.error.message)
 end))
 
 t.test("dead letters: list, show, retry, drop", with(function(w)

@@ -162,9 +162,82 @@ static void an_older_file_is_upgraded(void **state)
 	bed_close(b);
 }
 
+struct found {
+	int64_t done, next, n;
+	char source[32];
+};
+
+static void on_found(void *arg, const struct rows *rows, const struct error *e)
+{
+	struct found *f = arg;
+	assert_null(e);
+	f->next = rows->next;
+	f->n = rows->count ? rows->cells[0].number : 0;
+	f->source[0] = '\0';
+	if (rows->count && rows->cells[3].text.data)
+		snprintf(f->source, sizeof f->source, "%.*s", (int)rows->cells[3].text.len, rows->cells[3].text.data);
+	f->done = 1;
+}
+
+/* How many parts were looked at. */
+static int find(struct bed *b, const char *id, struct found *f)
+{
+	int parts = 0;
+	*f = (struct found){0};
+	do {
+		f->done = 0;
+		store_look(b->store, &(struct look){.kind = LOOK_FIND, .id = text(id), .after = f->next}, on_found, f);
+		bed_until(b, &f->done, 1);
+		parts++;
+	} while (!f->n && f->next);
+	return parts;
+}
+
+static void an_event_is_found_by_its_id_in_parts(void **state)
+{
+	enum { PEOPLE = 1100, EMITTED = 20000, EACH = 1000 };
+	struct bed *b = *state;
+	struct error e = {0};
+	struct found f;
+	static struct store_event events[EACH];
+	static char ids[EACH][16], bodies[EACH][32];
+	bed_open(b, NULL);
+	bed_consume(b, "engine");
+	assert_int_equal(find(b, "e1", &f), 1); /* an empty store */
+	for (int i = 0; i < PEOPLE; i++) {
+		char who[16];
+		snprintf(who, sizeof who, "p%d", i);
+		struct store_changes handled = of(OUTCOME_HANDLED);
+		say(b, who, i == PEOPLE - 1 ? "last" : "same", &handled);
+	}
+	for (int i = 0; i < EMITTED; i += EACH) {
+		struct store_changes c = no_changes();
+		for (int k = 0; k < EACH; k++) {
+			snprintf(ids[k], sizeof ids[k], "o%d", i + k);
+			snprintf(bodies[k], sizeof bodies[k], "{\"id\":\"o%d\"}", i + k);
+			events[k] = (struct store_event){.id = text(ids[k]), .body = text(bodies[k])};
+		}
+		c.events = events;
+		c.event_count = EACH;
+		bed_durable(b, queue_settle(b->queue, &c, &e));
+	}
+	assert_int_equal(find(b, "same", &f), 1);
+	assert_string_equal(f.source, "p0");
+	assert_int_equal(find(b, "last", &f), 3);
+	assert_string_equal(f.source, "p1099");
+	assert_int_equal(find(b, "o19999", &f), 5); /* behind the participants */
+	assert_int_equal(find(b, "o0", &f), 7);
+	assert_string_equal(f.source, "");
+	assert_int_equal(f.n, PEOPLE + 1);
+	assert_int_equal(find(b, "nothing", &f), 7);
+	assert_int_equal(f.n, 0);
+	bed_close(b);
+}
+
 int main(void)
 {
 	bed = (struct bed){.scheme = "sqlite:", .durable = true, .virtual_time = true};
-	const struct CMUnitTest tests[] = {BED_TEST(who_has_gone_is_dropped), BED_TEST(an_older_file_is_upgraded)};
+	const struct CMUnitTest tests[] = {BED_TEST(who_has_gone_is_dropped), BED_TEST(an_older_file_is_upgraded),
+					   BED_TEST(an_event_is_found_by_its_id_in_parts)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,11 @@
 local codes = require "srvthreds.engine.codes"
 local ids = require "srvthreds.engine.ids"
 local json = require "core.json"
+local runtime = require "core.runtime"
 local api = require "srvthreds.admin.api"
 local records = require "srvthreds.admin.records"
+
+local SEARCH_NS = 1000000000
 
 -- The thred of one of several targets, if it came to be.
 local function thred_of(admin, target, row, event)
@@ -29,8 +32,26 @@ local function threds_of(admin, row, rec, event)
   return json.array(list)
 end
 
+-- Whoever it is from, or to whom it went: one part of the store after another, the newest of what went out first, for a while.
+local function search(admin, id)
+  local until_, row, place = runtime.ticks() + SEARCH_NS, nil, nil
+  repeat row, place = admin.store:find_event(id, place) until row or not place or runtime.ticks() > until_
+  if not row and place then
+    api.fail(codes.not_found, "there is no event %s among the newest that were looked at: add ?source= for one that came in, "
+      .. "?thred= for one of a thred", id)
+  end
+  return row
+end
+
+local function find(admin, call)
+  local q, id = call.query, call.id
+  if q.source then return admin.store:event(id, q.source) end
+  if q.thred then return admin.store:thred_event(q.thred, id) end
+  return search(admin, id)
+end
+
 local function show(admin, call)
-  local row = admin.store:event(call.id, call.query.source)
+  local row = find(admin, call)
   if not row then api.fail(codes.not_found, "there is no event %s", call.id) end
   local rec = records.decoded(row.rec) or {}
   local event = records.decoded(row.body)
