@@ -229,7 +229,14 @@ static void records_and_inboxes_are_read_in_order(void **state)
 	assert_int_equal(look(b, &(struct look){.kind = LOOK_PARTICIPANT_THREDS, .id = text("ann")}).count, 1);
 	assert_string_equal(look(b, &(struct look){.kind = LOOK_THREDS, .pattern = text("p")}).first, "t1");
 	assert_int_equal(look(b, &(struct look){.kind = LOOK_THREDS, .pattern = text("q")}).count, 0);
-	assert_int_equal(look(b, &(struct look){.kind = LOOK_EVENT, .id = text("o2")}).count, 1);
+	for (int i = 0; i < 4; i++) {
+		char id[16];
+		snprintf(id, sizeof id, "o%d", i);
+		struct look in_thred = {.kind = LOOK_THRED_EVENT, .id = text(id), .after_id = text("t1")};
+		assert_int_equal(look(b, &in_thred).count, i < 3);
+	}
+	assert_int_equal(
+		look(b, &(struct look){.kind = LOOK_THRED_EVENT, .id = text("o2"), .after_id = text("t2")}).count, 0);
 	bed_close(b);
 }
 

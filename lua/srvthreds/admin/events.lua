@@ -34,8 +34,9 @@ end
 
 -- Whoever it is from, or to whom it went: one part of the store after another, the newest of what went out first, for a while.
 local function search(admin, id)
-  local until_, row, place = runtime.ticks() + SEARCH_NS, nil, nil
-  repeat row, place = admin.store:find_event(id, place) until row or not place or runtime.ticks() > until_
+  local last = runtime.ticks() + SEARCH_NS
+  local row, place = admin.store:find_event(id)
+  while not row and place and runtime.ticks() < last do row, place = admin.store:find_event(id, place) end
   if not row and place then
     api.fail(codes.not_found, "there is no event %s among the newest that were looked at: add ?source= for one that came in, "
       .. "?thred= for one of a thred", id)
