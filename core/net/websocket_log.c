@@ -75,7 +75,7 @@ static bool in_time(struct sink *s)
 	return true;
 }
 
-static void on_line(int level, const char *line)
+void websocket_log_line(int level, const char *line)
 {
 	char text[LINE_SIZE];
 	enum log_level ours = level_of(level);
@@ -98,7 +98,7 @@ bool websocket_log_join(struct log *log)
 		sink.skipped = 0;
 	}
 	pthread_mutex_unlock(&sink.lock);
-	lws_set_log_level(LEVELS, on_line);
+	lws_set_log_level(LEVELS, websocket_log_line);
 	return counts;
 }
 

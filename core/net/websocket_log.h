@@ -18,5 +18,7 @@ enum { WEBSOCKET_LOG_LINES = 10 };
 /* `log` is borrowed until websocket_log_leave; NULL is nobody. True: it counts, and must be given back. */
 bool websocket_log_join(struct log *log);
 void websocket_log_leave(void);
+/* What the library calls (its levels). It makes lines in one buffer, so those of several threads may come mixed. */
+void websocket_log_line(int level, const char *line);
 
 #endif

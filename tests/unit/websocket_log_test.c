@@ -135,7 +135,7 @@ static void levels(void **state)
 static void *flood(void *arg)
 {
 	for (int i = 0; i < 500; i++)
-		_lws_log(LLL_WARN, "flood\n");
+		websocket_log_line(LLL_WARN, "flood\n");
 	return arg;
 }
 
