@@ -123,11 +123,11 @@ static void build_array(lua_State *L, const struct builder *b, uint32_t node)
 	lua_setmetatable(L, -2);
 }
 
-static void build_object(lua_State *L, const struct builder *b, uint32_t node)
+/* The members of an object, into the table on top. */
+static void build_members(lua_State *L, const struct builder *b, uint32_t node)
 {
 	const struct json_tree *tree = b->tree;
 	const struct json_node *n = &tree->nodes[node];
-	lua_createtable(L, 0, (int)n->count);
 	for (uint32_t key = node + 1; key < n->next; key = tree->nodes[key + 1].next) {
 		if (tree->nodes[key].flags & JSON_ESCAPED) {
 			json_push_text(L, tree, key);
@@ -139,6 +139,12 @@ static void build_object(lua_State *L, const struct builder *b, uint32_t node)
 		build(L, b, key + 1);
 		lua_rawset(L, -3);
 	}
+}
+
+static void build_object(lua_State *L, const struct builder *b, uint32_t node)
+{
+	lua_createtable(L, 0, (int)b->tree->nodes[node].count);
+	build_members(L, b, node);
 }
 
 void json_push_scalar(lua_State *L, const struct json_tree *tree, uint32_t node)
@@ -172,16 +178,22 @@ static void build(lua_State *L, const struct builder *b, uint32_t node)
 		json_push_scalar(L, b->tree, node);
 }
 
-void json_push_plain(lua_State *L, struct json_state *st, const struct json_tree *tree, uint32_t node)
+/* Pushes two values, which what is built then replaces. */
+static struct builder builder(lua_State *L, struct json_state *st, const struct json_tree *tree)
 {
 	luaL_checkstack(L, 3 * (int)tree->depth + 16, "JSON");
+	lua_rawgeti(L, LUA_REGISTRYINDEX, st->key_table);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, st->array_meta);
+	return (struct builder){.st = st, .tree = tree, .cache = lua_gettop(L) - 1, .array_meta = lua_gettop(L)};
+}
+
+void json_push_plain(lua_State *L, struct json_state *st, const struct json_tree *tree, uint32_t node)
+{
 	if (tree->nodes[node].kind < JSON_ARRAY) {
 		json_push_scalar(L, tree, node);
 		return;
 	}
-	lua_rawgeti(L, LUA_REGISTRYINDEX, st->key_table);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, st->array_meta);
-	const struct builder b = {.st = st, .tree = tree, .cache = lua_gettop(L) - 1, .array_meta = lua_gettop(L)};
+	const struct builder b = builder(L, st, tree);
 	build(L, &b, node);
 	lua_replace(L, b.cache);
 	lua_settop(L, b.cache);
@@ -200,6 +212,35 @@ int json_lua_push_value(lua_State *L, const char *bytes, size_t len, const struc
 	}
 	json_give(st, scratch);
 	return rc;
+}
+
+int json_lua_set_members(lua_State *L, int table, const char *bytes, size_t len, struct error *e)
+{
+	struct json_state *st = json_state(L);
+	table = lua_absindex(L, table);
+	struct json_scratch *scratch = json_take(L, st);
+	int rc = json_parse(&scratch->tape, bytes, len, NULL, e);
+	const struct json_tree *tree = &scratch->tape.tree;
+	if (rc == 0 && tree->nodes->kind != JSON_OBJECT)
+		rc = error_set(e, ERROR_ARGUMENT, "a JSON object expected");
+	if (rc == 0) {
+		const struct builder b = builder(L, st, tree);
+		lua_pushvalue(L, table);
+		build_members(L, &b, 0);
+		lua_settop(L, b.cache - 1);
+	}
+	lua_pop(L, 1);
+	json_give(st, scratch);
+	return rc;
+}
+
+void json_lua_push_word(lua_State *L, const char *text, size_t len)
+{
+	struct json_state *st = json_state(L);
+	luaL_checkstack(L, 4, "JSON");
+	lua_rawgeti(L, LUA_REGISTRYINDEX, st->key_table);
+	json_push_key(L, st, lua_gettop(L), text, len);
+	lua_remove(L, -2);
 }
 
 void json_check_limits(lua_State *L, int index, struct json_limits *limits)

@@ -43,6 +43,10 @@ int json_lua_push_doc(lua_State *L, const char *bytes, size_t len, const struct 
 int json_lua_push_doc_of(lua_State *L, int index, const struct json_limits *limits, struct error *e);
 /* Pushes plain Lua values, or nothing and -1 with `e`. The bytes must not be a Lua string that may be collected. */
 int json_lua_push_value(lua_State *L, const char *bytes, size_t len, const struct json_limits *limits, struct error *e);
+/* The members of a JSON object into the table at `table`, without metamethods; -1 with `e`, and nothing set. Likewise. */
+int json_lua_set_members(lua_State *L, int table, const char *bytes, size_t len, struct error *e);
+/* Pushes a string that comes again and again (keys, ids, hashes of up to 71 bytes): from a small cache. */
+void json_lua_push_word(lua_State *L, const char *text, size_t len);
 
 /* Appends the canonical form of any value; -1 with `e` = 4200 and the path, `out` as before. Allocates nothing in Lua. */
 int json_lua_encode(lua_State *L, int index, struct buf *out, struct error *e);

@@ -34,7 +34,7 @@ struct json_scratch {
 	size_t items_cap;
 };
 
-enum { KEYS = 512, KEY_SIZE = 31, JSON_ENCODE_MAX = 64 << 20 };
+enum { KEYS = 512, KEY_SIZE = 71, JSON_ENCODE_MAX = 64 << 20 };
 
 /* One per Lua state: upvalue 1 of all functions here, and in the registry. */
 struct json_state {

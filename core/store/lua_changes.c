@@ -92,9 +92,9 @@ static size_t list_field(lua_State *L, int table, const char *key)
 	return len;
 }
 
-static size_t spans_field(lua_State *L, struct lua_store *o, int table, const char *key, const struct span **out)
+/* The list of strings on top, of this length; popped. */
+static size_t read_spans(lua_State *L, struct lua_store *o, size_t len, const char *key, const struct span **out)
 {
-	size_t len = list_field(L, table, key);
 	if (len == 0)
 		return 0;
 	struct span *list = arena_take(&o->scratch, len * sizeof *list);
@@ -109,6 +109,11 @@ static size_t spans_field(lua_State *L, struct lua_store *o, int table, const ch
 	return len;
 }
 
+static size_t spans_field(lua_State *L, struct lua_store *o, int table, const char *key, const struct span **out)
+{
+	return read_spans(L, o, list_field(L, table, key), key, out);
+}
+
 /* Pushes item i of the list on top; it must be a table. */
 static int item(lua_State *L, size_t i, const char *key)
 {
@@ -117,9 +122,9 @@ static int item(lua_State *L, size_t i, const char *key)
 	return lua_gettop(L);
 }
 
-static void read_events(lua_State *L, struct lua_store *o, int table, struct store_changes *c)
+/* The list of events on top, of c->event_count; popped. */
+static void read_events(lua_State *L, struct lua_store *o, struct store_changes *c)
 {
-	c->event_count = list_field(L, table, "events");
 	if (!c->event_count)
 		return;
 	struct store_event *list = arena_take(&o->scratch, c->event_count * sizeof *list);
@@ -190,9 +195,8 @@ static void read_dead(lua_State *L, struct lua_store *o, int table, struct store
 	lua_pop(L, 1);
 }
 
-static void read_words(lua_State *L, int table, struct store_changes *c)
+static void read_words(lua_State *L, struct span outcome, struct span status, struct store_changes *c)
 {
-	struct span outcome = lua_span_field(L, table, "outcome"), status = lua_span_field(L, table, "status");
 	c->outcome = outcome_number(outcome);
 	if (outcome.data && c->outcome == OUTCOME_NONE)
 		lua_error_raisef(L, ERROR_ARGUMENT, "changes.outcome \"%s\" is no outcome of the model", outcome.data);
@@ -200,6 +204,40 @@ static void read_words(lua_State *L, int table, struct store_changes *c)
 	if (status.data && !c->status)
 		lua_error_raisef(L, ERROR_ARGUMENT, "changes.status \"%s\": expected active, finished or terminated",
 				 status.data);
+}
+
+static struct span json_argument(lua_State *L, struct lua_store *o, int index)
+{
+	lua_pushvalue(L, index);
+	return json_value(L, o);
+}
+
+/* Pushes the list, unless it is empty; its length. */
+static size_t list_argument(lua_State *L, int index)
+{
+	size_t len = lua_type(L, index) == LUA_TTABLE ? (size_t)lua_rawlen(L, index) : 0;
+	if (len)
+		lua_pushvalue(L, index);
+	return len;
+}
+
+void lua_advance(lua_State *L, struct lua_store *o, struct store_changes *c)
+{
+	luaL_checkstack(L, 20, NULL);
+	memset(c, 0, sizeof *c);
+	arena_clear(&o->scratch);
+	c->delivery = lua_tointeger(L, ADVANCE_DELIVERY);
+	read_words(L, lua_span(L, ADVANCE_OUTCOME), lua_span(L, ADVANCE_STATUS), c);
+	c->rec = json_argument(L, o, ADVANCE_REC);
+	c->state = json_argument(L, o, ADVANCE_STATE);
+	c->pattern = lua_span(L, ADVANCE_PATTERN);
+	c->version = lua_span(L, ADVANCE_VERSION);
+	c->reaction = lua_span(L, ADVANCE_REACTION);
+	c->reacted = lua_tointeger(L, ADVANCE_REACTED);
+	c->due = lua_tointeger(L, ADVANCE_DUE);
+	c->member_count = read_spans(L, o, list_argument(L, ADVANCE_MEMBERS), "members", &c->members);
+	c->event_count = list_argument(L, ADVANCE_EVENTS);
+	read_events(L, o, c);
 }
 
 void lua_changes(lua_State *L, struct lua_store *o, int index, struct store_changes *c)
@@ -212,7 +250,7 @@ void lua_changes(lua_State *L, struct lua_store *o, int index, struct store_chan
 	if (lua_getfield(L, table, "delivery") == LUA_TTABLE)
 		c->delivery = lua_int_field(L, lua_gettop(L), "n", 0);
 	lua_pop(L, 1);
-	read_words(L, table, c);
+	read_words(L, lua_span_field(L, table, "outcome"), lua_span_field(L, table, "status"), c);
 	c->rec = json_field(L, o, table, "rec");
 	c->state = json_field(L, o, table, "state");
 	c->pattern = lua_span_field(L, table, "pattern");
@@ -224,7 +262,8 @@ void lua_changes(lua_State *L, struct lua_store *o, int index, struct store_chan
 	c->ended = bool_field(L, table, "ended", false);
 	c->no_step = !bool_field(L, table, "step", true);
 	c->member_count = spans_field(L, o, table, "members", &c->members);
-	read_events(L, o, table, c);
+	c->event_count = list_field(L, table, "events");
+	read_events(L, o, c);
 	read_messages(L, o, table, c);
 	read_accepts(L, o, table, c);
 	read_dead(L, o, table, c);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/lua_error.h"
+#include "json/lua_json.h"
 
 struct lua_step {
 	struct step *step; /* NULL: ended */
@@ -198,15 +199,23 @@ static void set_int(lua_State *L, const char *key, int64_t n)
 	lua_setfield(L, -2, key);
 }
 
+static void set_word(lua_State *L, const char *key, struct span s)
+{
+	json_lua_push_word(L, s.data, s.len);
+	lua_setfield(L, -2, key);
+}
+
+/* The columns, in room for the members of its state as well. */
 static void push_thred(lua_State *L, const struct thred_view *v)
 {
-	lua_createtable(L, 0, 12);
+	lua_createtable(L, 0, 16);
+	struct error e;
+	if (v->state.data && json_lua_set_members(L, -1, v->state.data, v->state.len, &e))
+		lua_error_raise(L, &e);
 	set_span(L, "id", v->id);
-	set_span(L, "state", v->state);
-	set_span(L, "pattern", v->pattern);
-	set_span(L, "version", v->version);
-	set_span(L, "reaction", v->reaction);
-	set_int(L, "n", v->n);
+	set_word(L, "pattern", v->pattern);
+	set_word(L, "version", v->version);
+	set_word(L, "reaction", v->reaction);
 	lua_pushinteger(L, v->step);
 	lua_setfield(L, -2, "step");
 	set_int(L, "started", v->started);
@@ -214,6 +223,87 @@ static void push_thred(lua_State *L, const struct thred_view *v)
 	set_int(L, "due", v->due);
 	lua_pushstring(L, status_name(v->status));
 	lua_setfield(L, -2, "status");
+}
+
+static const struct thred_view *view_of(const struct lua_step *s)
+{
+	return s->step && s->owner->store ? step_thred(s->step) : NULL;
+}
+
+/* The thred as a new table; nil: there is none, or the step has ended. */
+static int step_take_thred(lua_State *L)
+{
+	const struct thred_view *v = view_of(luaL_checkudata(L, 1, LUA_STEP_NAME));
+	if (!v)
+		return 0;
+	push_thred(L, v);
+	return 1;
+}
+
+static void push_text(lua_State *L, struct span s)
+{
+	if (s.data)
+		lua_pushlstring(L, s.data, s.len);
+	else
+		lua_pushnil(L);
+}
+
+static void push_number(lua_State *L, int64_t n)
+{
+	if (n)
+		lua_pushinteger(L, n);
+	else
+		lua_pushnil(L);
+}
+
+/* A column of the thred by its name; most steps ask for two or three of them. */
+static int step_index(lua_State *L)
+{
+	enum { DUE, ID, N, PATTERN, REACTED, REACTION, STARTED, STATE, STATUS, STEP, VERSION };
+	lua_pushvalue(L, 2);
+	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNUMBER)
+		return 1; /* a method, or nil */
+	const struct thred_view *v = view_of(luaL_checkudata(L, 1, LUA_STEP_NAME));
+	if (!v)
+		return 0;
+	switch (lua_tointeger(L, -1)) {
+	case DUE:
+		push_number(L, v->due);
+		break;
+	case ID:
+		push_text(L, v->id);
+		break;
+	case N:
+		push_number(L, v->n);
+		break;
+	case PATTERN:
+		push_text(L, v->pattern);
+		break;
+	case REACTED:
+		push_number(L, v->reacted);
+		break;
+	case REACTION:
+		push_text(L, v->reaction);
+		break;
+	case STARTED:
+		push_number(L, v->started);
+		break;
+	case STATE:
+		push_text(L, v->state);
+		break;
+	case STATUS:
+		lua_pushstring(L, status_name(v->status));
+		break;
+	case STEP:
+		lua_pushinteger(L, v->step);
+		break;
+	case VERSION:
+		push_text(L, v->version);
+		break;
+	default:
+		lua_pushnil(L);
+	}
+	return 1;
 }
 
 static int push_begun(lua_State *L, void *arg)
@@ -236,7 +326,7 @@ static int push_begun(lua_State *L, void *arg)
 	if (!v || w->is_new)
 		lua_pushnil(L);
 	else
-		push_thred(L, v);
+		lua_pushvalue(L, -1);
 	return 2;
 }
 
@@ -308,6 +398,25 @@ static int step_commit(lua_State *L)
 	if (ticket < 0)
 		return lua_error_raise(L, &e);
 	lua_store_after(L, s->owner, ticket, 3);
+	return 0;
+}
+
+/* step:advance(delivery number, outcome, …): the same for the usual step, whose values come without a table. */
+static int step_advance(lua_State *L)
+{
+	struct lua_step *s = step_check(L);
+	if (!s->step || !s->owner->store)
+		return lua_error_raisef(L, ERROR_SERVER, "the step has ended already");
+	struct store_changes changes;
+	lua_settop(L, ADVANCE_AFTER);
+	lua_advance(L, s->owner, &changes);
+	struct step *step = s->step;
+	struct error e;
+	s->step = NULL;
+	int64_t ticket = store_commit(step, &changes, &e);
+	if (ticket < 0)
+		return lua_error_raise(L, &e);
+	lua_store_after(L, s->owner, ticket, ADVANCE_AFTER);
 	return 0;
 }
 
@@ -509,6 +618,20 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods, 
 	lua_setfield(L, -2, "__metatable");
 }
 
+/* A step shows the columns of its thred: their numbers lie among its methods. */
+static void add_columns(lua_State *L)
+{
+	static const char *const names[] = {"due",     "id",	"n",	  "pattern", "reacted", "reaction",
+					    "started", "state", "status", "step",    "version"};
+	lua_getfield(L, -1, "__index");
+	for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+		lua_pushinteger(L, i);
+		lua_setfield(L, -2, names[i]);
+	}
+	lua_pushcclosure(L, step_index, 1);
+	lua_setfield(L, -2, "__index");
+}
+
 int luaopen_core_store(lua_State *L)
 {
 	static const luaL_Reg store[] = {{"on_durable", l_on_durable},
@@ -521,13 +644,18 @@ int luaopen_core_store(lua_State *L)
 					 {"lock", l_lock},
 					 {"close", l_close},
 					 {NULL, NULL}};
-	static const luaL_Reg step[] = {{"commit", step_commit}, {"abort", step_abort}, {NULL, NULL}};
+	static const luaL_Reg step[] = {{"commit", step_commit},
+					{"advance", step_advance},
+					{"abort", step_abort},
+					{"thred", step_take_thred},
+					{NULL, NULL}};
 	static const luaL_Reg lock[] = {{"release", lock_release}, {NULL, NULL}};
 	make_class(L, LUA_STORE_NAME, store, l_gc);
 	lua_getfield(L, -1, "__index");
 	lua_store_looks(L);
 	lua_pop(L, 2);
 	make_class(L, LUA_STEP_NAME, step, step_abort);
+	add_columns(L);
 	lua_pop(L, 1);
 	make_class(L, LUA_LOCK_NAME, lock, lock_release);
 	lua_pop(L, 1);

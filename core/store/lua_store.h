@@ -55,6 +55,23 @@ int64_t lua_int_field(lua_State *L, int table, const char *key, int64_t otherwis
 
 /* Table at `index` -> changes whose spans live in o->scratch or in the table. Raises. */
 void lua_changes(lua_State *L, struct lua_store *o, int index, struct store_changes *changes);
+/* The arguments of step:advance by their places: what most steps change, and `after`. */
+enum lua_advance {
+	ADVANCE_DELIVERY = 2, /* its n */
+	ADVANCE_OUTCOME,
+	ADVANCE_REC,
+	ADVANCE_STATE,
+	ADVANCE_PATTERN,
+	ADVANCE_VERSION,
+	ADVANCE_REACTION,
+	ADVANCE_STATUS,
+	ADVANCE_REACTED,
+	ADVANCE_DUE,
+	ADVANCE_MEMBERS,
+	ADVANCE_EVENTS,
+	ADVANCE_AFTER
+};
+void lua_advance(lua_State *L, struct lua_store *o, struct store_changes *changes);
 /* {source, id, …} at `index`, doc at `doc`; the spans as above. Raises. */
 void lua_accept(lua_State *L, struct lua_store *o, int index, int doc, struct accept *accept);
 

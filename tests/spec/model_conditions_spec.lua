@@ -268,8 +268,8 @@ t.test("pure: under test a step has the id and the random numbers that it will h
     log(p.id(thred), p.step(thred), math.random(1 << 40)) return true end) {} },
     p.reaction "b" { p.where { type = "x" } {} } }]]
   local new, made = step.new, {}
-  step.new = function(f)
-    made[#made + 1] = new(f)
+  step.new = function(...)
+    made[#made + 1] = new(...)
     return made[#made]
   end
   local id = w:outcome { type = "go" }.threds[1]

@@ -121,8 +121,8 @@ t.test("log(...) is written when the step commits", function()
   local lines = {}
   local step = require "srvthreds.engine.step"
   local new = step.new
-  step.new = function(f)
-    local s = new(f)
+  step.new = function(...)
+    local s = new(...)
     lines[#lines + 1] = s
     return s
   end

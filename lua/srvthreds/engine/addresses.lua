@@ -53,16 +53,25 @@ local function add_address(r, seen, address, state, directory)
   end
 end
 
+-- Recipients of one person, who is what most events have; the values are weak: they are there while somebody uses them.
+local single = setmetatable({}, { __mode = "v" })
+
+local function one(to)
+  local r = single[to]
+  if not r then
+    local list = { to } -- never written
+    r = { to = list, people = list, services = NONE, unknown = NONE, rec = json.encode { to = list } }
+    single[to] = r
+  end
+  return r
+end
+
 ---@param to any string or nested lists of strings
 ---@param state table the thred's
 ---@param directory table who exists: is_participant, group, service, connected
 ---@param fail function(message)
----@return table { to = addresses as given, people = {ids}, services = {topics}, unknown = {addresses} }
+---@return table { to = addresses as given, people = {ids}, services = {topics}, unknown = {addresses}, rec = JSON? }; not to be changed
 function addresses.resolve(to, state, directory, fail)
-  if type(to) == "string" and to:byte(1) ~= 36 and directory:is_participant(to) and not directory:service(to) then
-    local one = { to } -- the usual case
-    return { to = one, people = one, services = NONE, unknown = NONE }
-  end
   local r = { to = flatten(to, json.array {}, fail), people = json.array {}, services = json.array {}, unknown = {} }
   local seen = {}
   for _, address in ipairs(r.to) do add_address(r, seen, address, state, directory) end
@@ -71,10 +80,13 @@ end
 
 ---What a step asks: its engine's `resolve`. Running a recorded step again has one of its own, which answers from the record.
 ---@param step table
----@param fail function(message)
 ---@param kind "publish"|"relay"|"failure" what is to be sent
-function addresses.of_step(step, to, fail, kind) -- luacheck: no unused args
-  return addresses.resolve(to, step.state, step.engine.directory, fail)
+function addresses.of_step(step, to, kind) -- luacheck: no unused args
+  local directory = step.engine.directory
+  if type(to) == "string" and to:byte(1) ~= 36 and directory:is_participant(to) and not directory:service(to) then
+    return one(to)
+  end
+  return addresses.resolve(to, step.state, directory, function(message) step:fail("publish.to", message) end)
 end
 
 return addresses

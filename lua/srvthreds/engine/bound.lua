@@ -14,10 +14,8 @@ local EXPIRIES = 10000 -- in one step
 ---The step that begins with this stored thred; moves it to the active version of its pattern where that is possible.
 function bound.step(self, handle, row, now)
   local state = threds.decode(row)
-  local s = steps.new {
-    engine = self, handle = handle, id = row.id, number = row.step + 1, now = now, state = state, due = row.due,
-    pattern = self.patterns:version(state.pattern, state.version),
-  }
+  local pattern = self.patterns:version(state.pattern, state.version)
+  local s = steps.new(self, handle, row.id, row.step + 1, now, pattern, state, row.due)
   if not s.pattern then
     error(codes.error(codes.server, ("thred %s runs pattern %s version %s, which can't be loaded any more")
       :format(row.id, state.pattern, state.version), { pattern = state.pattern, version = state.version }), 0)
@@ -27,8 +25,9 @@ function bound.step(self, handle, row, now)
 end
 
 local function is_service_error(self, s)
+  if not self.directory:service(s.source) then return false end
   local content = s.event.content
-  return json.kind(content) == "object" and content.error ~= nil and content.error ~= json.null and self.directory:service(s.source) ~= nil
+  return json.kind(content) == "object" and content.error ~= nil and content.error ~= json.null
 end
 
 local function apply(self, s, delivery)
@@ -78,7 +77,8 @@ local function run(self, handle, row, delivery)
   local outcome = apply(self, s, delivery)
   if s.state.status == "finished" then s.due = s.now + s.pattern.finished_keep end
   local info = (delivery.route or self.waiters[delivery.event]) and { threds = { s.id } } or nil
-  self:commit(s, s:changes(outcome, delivery), self:after(delivery, outcome, s.events, info))
+  delivery.delivery, delivery.outcome, delivery.emitted, delivery.info = delivery, outcome, s.events, info -- is its own `after`
+  self:commit(s, outcome, delivery, delivery)
 end
 
 function bound.handle(self, delivery, thred_id)

@@ -10,7 +10,7 @@ local builtin = {}
 
 -- To the thred's people without the sender.
 local function others(step)
-  local to = step.engine.resolve(step, "$thred", error, "relay")
+  local to = step.engine.resolve(step, "$thred", "relay")
   local people = {}
   for _, id in ipairs(to.people) do
     if id ~= step.source then people[#people + 1] = id end

@@ -10,12 +10,12 @@ local NONE = {} -- never written
 
 local match
 
-local function match_filter(c, m)
-  if c.where and not where.match(c.where, m.event) then return false end
+local function match_filter(c, step)
+  if c.where and not where.match(c.where, step.event) then return false end
   if not c.test then return true end
-  local v = m.step:call(c, c.test)
+  local v = step:call(c, c.test)
   if v ~= nil and type(v) ~= "boolean" then
-    m.step:fail(c, ("a filter returns true or false, this one returned a %s"):format(type(v)))
+    step:fail(c, ("a filter returns true or false, this one returned a %s"):format(type(v)))
   end
   return v == true
 end
@@ -87,7 +87,7 @@ end
 
 function match(c, m)
   if c.kind == "filter" then
-    if not match_filter(c, m) then return false end
+    if not match_filter(c, m.step) then return false end
     add_on_true(c, m)
     return true, c
   end
@@ -102,19 +102,27 @@ end
 ---@field remember table<string, boolean> paths of operands that matched now
 ---@field forget table<string, boolean> paths under a completed `and`
 
+---What does not match, without looking.
+condition.nothing = { outcome = "not_matched", on_true = NONE, remember = NONE, forget = NONE }
+
+-- The result of a reaction that is one filter: always the same.
+local whole = setmetatable({}, { __mode = "k", __index = function(t, c)
+  local result = { outcome = "matched", on_true = c.on_true and { c } or NONE, remember = NONE, forget = NONE, directives = c }
+  t[c] = result
+  return result
+end })
+
 ---@param c table condition
 ---@param step table its event, its memory of what matched before, its call and fail
----@return MatchResult
+---@return MatchResult not to be changed
 function condition.match(c, step)
-  local m = { step = step, event = step.event, memory = step.state.memory, on_true = NONE, remember = NONE, forget = NONE,
-    partial = NONE }
+  if c.kind == "filter" then return match_filter(c, step) and whole[c] or condition.nothing end
+  local m = { step = step, memory = step.state.memory, on_true = NONE, remember = NONE, forget = NONE, partial = NONE,
+    outcome = nil, directives = nil }
   local matched, directives = match(c, m)
   m.outcome = matched and "matched" or m.partial[c.path] and "partial" or "not_matched"
   m.directives = directives
   return m
 end
-
----What does not match, without looking.
-condition.nothing = { outcome = "not_matched", on_true = NONE, remember = NONE, forget = NONE }
 
 return condition

@@ -92,7 +92,7 @@ function failure.of_service(self, step, delivery)
     code = math.type(e.code) == "integer" and e.code or codes.task, cause = type(e.cause) == "string" and e.cause or nil,
     message = type(e.message) == "string" and e.message or ("the service %s failed"):format(step.source),
   }
-  local to = self.resolve(step, "$thred", error, "failure")
+  local to = self.resolve(step, "$thred", "failure")
   if #to.people > 0 then
     step.events[#step.events + 1] = error_event(self, step.event, "thred:" .. step.id, step.id, step.now, err, to.people)
   end
@@ -105,8 +105,9 @@ local function sent(step, after)
   local list = {}
   for i = after + 1, #step.events do
     local e = step.events[i]
-    list[#list + 1] = { id = e.id, type = json.decode(e.body).type, to = e.rec.to, people = e.rec.people, services = e.rec.services,
-      unknown = e.rec.unknown }
+    local rec = type(e.rec) == "string" and json.decode(e.rec) or e.rec
+    list[#list + 1] = { id = e.id, type = json.decode(e.body).type, to = rec.to, people = rec.people, services = rec.services,
+      unknown = rec.unknown }
   end
   return list[1] and list or nil
 end
@@ -116,7 +117,7 @@ end
 function failure.timer(self, handle, step, delivery, state_bytes, raised, tried)
   local err = codes.of(raised)
   report(self, delivery or {}, err, "timer:" .. step.id)
-  local to = self.resolve(step, "$thred", error, "failure")
+  local to = self.resolve(step, "$thred", "failure")
   local list = {}
   if #to.people > 0 then
     list[1] = error_event(self, nil, "timer:" .. step.id .. ":" .. step.number, step.id, step.now, err, to.people)

@@ -33,7 +33,7 @@ local function guarded(self, delivery, handle, fn)
 end
 
 local function new_step(self, handle, id, pattern, now, state)
-  local s = steps.new { engine = self, handle = handle, id = id, number = 1, now = now, pattern = pattern, state = state }
+  local s = steps.new(self, handle, id, 1, now, pattern, state)
   s:enter(pattern.reactions[1])
   return s
 end
@@ -59,7 +59,7 @@ function messages.start(self, delivery, pattern_id)
       return self:settle(delivery, { outcome = outcome, rec = { pattern = pattern.id, log = json.array(s.trail) } },
         self:after(delivery, outcome, nil))
     end
-    self:commit(s, s:changes(outcome, delivery), self:after(delivery, outcome, s.events, { threds = { id } }))
+    self:commit(s, outcome, delivery, self:after(delivery, outcome, s.events, { threds = { id } }))
   end)
 end
 
@@ -93,7 +93,7 @@ function messages.offer(self, delivery, id)
     local s = bound.step(self, handle, row, delivery.at)
     s:take(delivery.doc)
     local outcome = s:reaction().allow_unbound_events and s:apply() or "not_matched"
-    self:commit(s, s:changes(outcome, delivery), self:after(delivery, outcome, s.events, { threds = { id } }))
+    self:commit(s, outcome, delivery, self:after(delivery, outcome, s.events, { threds = { id } }))
   end)
 end
 
@@ -139,7 +139,7 @@ function messages.spawn(self, delivery, id)
     else
       s:write_log("matched", nil, s.state.reaction)
     end
-    self:commit(s, s:changes(outcome, delivery), self:after(nil, nil, s.events))
+    self:commit(s, outcome, delivery, self:after(nil, nil, s.events))
   end)
 end
 
@@ -155,7 +155,7 @@ function messages.terminate(self, delivery, id)
     s.input = { kind = "terminate", at = s.now, by = delivery.message and delivery.message.by }
     s:write_log("matched", s.state.reaction, "$terminate")
     s:finish(delivery.message and delivery.message.by)
-    self:commit(s, s:changes("matched", delivery), self:after(nil, nil, s.events))
+    self:commit(s, "matched", delivery, self:after(nil, nil, s.events))
   end)
 end
 
@@ -190,7 +190,7 @@ function messages.transition(self, delivery, id)
     s.input = { kind = "transition", at = m.at, to = m.to }
     local _, to = s:transition { name = m.to, input = "default" }
     s:write_log("matched", from, to)
-    self:commit(s, s:changes("matched", delivery), self:after(nil, nil, s.events))
+    self:commit(s, "matched", delivery, self:after(nil, nil, s.events))
   end)
 end
 

@@ -71,10 +71,10 @@ local function find_out(self, kind, id)
 end
 
 -- To whom it went then. `to` is taken from the step: that it asks for the same is seen in the record it makes.
-local function resolve(self, step, to, fail, kind)
+local function resolve(self, step, to, kind)
   local out = find_out(self, kind, kind ~= "failure" and ids.emitted(self.key, step.id, step.number, step.position + 1))
   local rec = out and out.rec or {}
-  local r = { to = addresses.flatten(to, json.array {}, fail), services = rec.services or json.array {},
+  local r = { to = addresses.flatten(to, json.array {}, function(message) step:fail("publish.to", message) end), services = rec.services or json.array {},
     unknown = rec.unknown or {}, people = rec.people or json.array {} }
   if rec.to and #rec.to == 1 and not (rec.people or rec.services or rec.unknown) and rec.to[1]:byte(1) ~= 36 then
     r.people = { rec.to[1] } -- one person, as a record says it
@@ -129,6 +129,11 @@ local handle = {}
 handle.__index = handle
 
 function handle:abort() end -- luacheck: no unused args
+
+function handle:advance(_, outcome, rec, state, pattern, version, reaction, status, reacted, due, _, events)
+  self:commit { outcome = outcome, rec = rec, state = state, pattern = pattern, version = version, reaction = reaction,
+    status = status, reacted = reacted, due = due, events = events }
+end
 
 function handle:commit(changes)
   local run = self.run
@@ -192,7 +197,7 @@ function rerun.new(f)
   self.store, self.directory = setmetatable({ run = self }, store), setmetatable({ run = self }, directory)
   self.patterns = setmetatable({ run = self }, patterns)
   self.expire = function(step) return expire(self, step) end
-  self.resolve = function(step, to, fail, kind) return resolve(self, step, to, fail, kind) end
+  self.resolve = function(step, to, kind) return resolve(self, step, to, kind) end
   return self
 end
 

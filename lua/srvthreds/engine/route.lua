@@ -22,9 +22,8 @@ end }
 
 -- Would a thred of this pattern take the event in its first reaction?
 local function would_start(self, delivery, pattern)
-  local s = setmetatable(steps.new {
-    engine = self, number = 1, now = delivery.at, pattern = pattern, state = threds.new(pattern, delivery.at),
-  }, testing)
+  local state = threds.new(pattern, delivery.at)
+  local s = setmetatable(steps.new(self, nil, nil, 1, delivery.at, pattern, state), testing)
   s:take(delivery.doc)
   return s:match(s:reaction()).outcome ~= "not_matched"
 end

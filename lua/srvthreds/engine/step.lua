@@ -16,17 +16,15 @@ local template = require "srvthreds.engine.template"
 local threds = require "srvthreds.engine.thred"
 
 local TRANSITION_LIMIT = 100 -- in one step; more is a loop of forwards
-local EVENT_MAX = 1 << 20 -- bytes of an event's data
 
 local step = {}
 step.__index = step
 
----@param f table engine, handle, id, number, now, pattern, state, due
-function step.new(f)
+---@param id string? nil: not yet known (a test)
+function step.new(engine, handle, id, number, now, pattern, state, due)
   return setmetatable({ -- 16 keys at most, with event and source: a larger table costs
-    engine = f.engine, handle = f.handle, id = f.id, number = f.number, now = f.now, pattern = f.pattern, state = f.state,
-    due = f.due, trail = {}, events = {}, position = 0, writable = false,
-    seed = f.id, event = nil, source = nil,
+    engine = engine, handle = handle, id = id, number = number, now = now, pattern = pattern, state = state, due = due,
+    trail = {}, events = {}, position = 0, writable = false, seed = id, event = nil, source = nil,
   }, step)
 end
 
@@ -165,7 +163,9 @@ end
 ---@param body string canonical JSON
 ---@param to table its recipients, as addresses.resolve gives them
 function step:emit(id, body, to)
-  self.events[#self.events + 1] = { id = id, body = body, rec = record_of(to), inbox = to.people, services = to.services }
+  self.events[#self.events + 1] = {
+    id = id, body = body, rec = to.rec or record_of(to), inbox = to.people, services = to.services,
+  }
   if to.unknown[1] then
     self:note("warn", "no such addressee", { pattern = self.pattern.id, reaction = self.state.reaction,
       thred_id = self.id, event_id = id, to = table.concat(to.unknown, ", ") })
@@ -181,29 +181,28 @@ end
 -- The envelope is written as text, keys in byte order: only the data is the pattern's. Ids of threds and emitted events are
 -- hexadecimal; what comes from outside is quoted.
 function step:envelope(id, re, data)
-  local ok, encoded = pcall(json.encode, data, EVENT_MAX)
-  if not ok then self:fail("transform", tostring(encoded)) end
   if re ~= nil and type(re) ~= "string" then
     self:fail("transform", ("re is the id of an event, a string, not a %s"):format(type(re)))
   end
-  return (self.event and '{"causedBy":' .. json.encode(self.event.id) .. ',"data":' or '{"data":') .. encoded
+  return (self.event and '{"causedBy":' .. json.encode(self.event.id) .. ',"data":' or '{"data":') .. data
     .. ',"id":"' .. id .. (re and '","re":' .. json.encode(re) .. ',' or '",')
     .. '"source":{"id":"SYSTEM","name":"Workthreds Bot"},"thredId":"' .. self.id .. '","time":' .. self.now
     .. ',"type":"org.wt.tell"}'
 end
 
-function step:publish(publish, rendered)
+---@param data string JSON
+---@param re any the event that it answers
+function step:publish(publish, data, re)
   local to = publish.to
   if type(to) == "function" then to = self:call_plain("publish.to", to) end
-  local resolved = self.engine.resolve(self, to, function(message) self:fail("publish.to", message) end, "publish")
-  local re, id = rendered.re, self:next_id()
-  rendered.re = nil
-  local body = self:envelope(id, re, rendered)
-  if publish.name then self.state.published[publish.name] = id end
+  local resolved = self.engine.resolve(self, to, "publish")
+  local id = self:next_id()
+  local body = self:envelope(id, re, data)
+  if publish.name then threds.own(self.state, "published")[publish.name] = id end
   if publish.on_publish then self:write_with("on_publish", publish.on_publish, events.doc(body)) end
   self:emit(id, body, resolved)
-  for _, who in ipairs(resolved.people) do self:join(who) end
-  for _, who in ipairs(resolved.services) do self:join(who) end
+  for i = 1, #resolved.people do self:join(resolved.people[i]) end
+  for i = 1, #resolved.services do self:join(resolved.services[i]) end
 end
 
 function step:local_event(name, doing, from)
@@ -230,7 +229,7 @@ function step:spawn(spawn, from)
     local id = self:next_id()
     local event = spawn.input == "forward" and self.event
       or spawn.input == "local" and self:local_event(spawn.local_name, "spawn", from) or nil
-    if spawn.type ~= "sibling" then self.state.children[#self.state.children + 1] = id end
+    if spawn.type ~= "sibling" then table.insert(threds.own(self.state, "children"), id) end
     local ok, body = pcall(json.encode, { -- now: the step may go on and change its locals
       pattern = pattern.id, type = spawn.type, parent = self.id, at = self.now, event = event,
       locals = spawn.context and self.state.locals or nil,
@@ -303,19 +302,19 @@ function step:write_log(outcome, from, to)
 end
 
 function step:remember(m)
-  for path in pairs(m.remember) do self.state.memory[path] = true end
-  for path in pairs(m.forget) do self.state.memory[path] = nil end
-  for _, c in ipairs(m.on_true) do self:write_with("on_true", c.on_true) end
+  for path in next, m.remember do threds.own(self.state, "memory")[path] = true end
+  for path in next, m.forget do threds.own(self.state, "memory")[path] = nil end
+  for i = 1, #m.on_true do self:write_with("on_true", m.on_true[i].on_true) end
 end
 
 local NEXT = { name = "$next", input = "default" }
 
 function step:carry_out(d)
-  local rendered, from = nil, self.state.reaction
+  local from = self.state.reaction
   if d.transform then
-    rendered = template.render(d.transform, self)
+    local data, re = template.render(d.transform, self)
+    if d.publish then self:publish(d.publish, data, re) end
   end
-  if d.publish and rendered then self:publish(d.publish, rendered) end
   local feed, to = self:transition(d.transition or NEXT)
   if d.spawn then
     self:spawn(d.spawn, from)
@@ -377,9 +376,10 @@ local LISTS = { "events", "messages", "joined", "trail", "notes", "log" }
 
 ---Where the step stands, for back.
 function step:mark()
-  local m = { position = self.position, due = self.due, lengths = {} }
-  for _, name in ipairs(LISTS) do m.lengths[name] = #(self[name] or {}) end
+  local m = {}
   for k, v in pairs(self.state) do m[k] = v end
+  m.position, m.due, m.lengths = self.position, self.due, {}
+  for _, name in ipairs(LISTS) do m.lengths[name] = #(self[name] or {}) end
   m.bytes, m.reads = threds.encode(self.state), self.reads and json.copy(self.reads)
   return m
 end
@@ -430,15 +430,25 @@ local function record_of_step(self)
   return text
 end
 
+local function state_of(self)
+  local ok, bytes = pcall(threds.encode, self.state)
+  if ok then return bytes end
+  local last = self.trail[#self.trail]
+  self:fail("locals", threds.mistake(bytes), { code = bytes.code, reaction = last and last.from })
+end
+
+---Commits a step that changes what most do: no messages, an old thred that lives on.
+function step:advance(outcome, delivery, after)
+  local s = self.state
+  self.handle:advance(delivery.n, outcome, record_of_step(self), state_of(self), s.pattern, s.version, s.reaction, s.status,
+    s.reacted, self.due, self.joined, self.events, after)
+end
+
 ---The changeset of this step. Valid until the next one is asked for: the store reads it at once.
 function step:changes(outcome, delivery)
   if delivery and delivery.tries then self.input = self.input or { kind = "retry", at = delivery.at } end
   local s, c = self.state, self.engine.changes
-  local ok, bytes = pcall(threds.encode, s)
-  if not ok then
-    local last = self.trail[#self.trail]
-    self:fail("locals", tostring(bytes), { code = bytes.code, reaction = last and last.from })
-  end
+  local bytes = state_of(self)
   c.delivery, c.outcome, c.rec, c.state = delivery, outcome, record_of_step(self), bytes
   c.pattern, c.version, c.reaction, c.status = s.pattern, s.version, s.reaction, s.status
   c.started, c.reacted, c.due, c.members = s.started, s.reacted, self.due, self.joined

@@ -1,98 +1,208 @@
 -- SPDX-License-Identifier: MIT
--- A transform: a template whose function leaves are called, or one function that gives a template. A template is compiled
--- once: what has no function in it is used as it stands.
+-- A transform: a template whose function leaves are called, or one function that gives a template. Rendered to the JSON
+-- text of an event's data. A template is compiled once, to texts and, between them, what its functions give.
 
 local json = require "core.json"
 
 local template = {}
+
+local DATA_MAX = 1 << 20 -- bytes
+
+---@class srvthreds.Program
+---@field texts string[] texts[i] stands before what leaves[i] gives; the last one behind them all
+---@field leaves (fun(step: table, out: table?): string)[]
+---@field re any the template's re, if it is no function
+---@field asks_re boolean a leaf puts it into `out`
 
 local function path_of(path, key)
   if type(key) == "number" then return ("%s[%d]"):format(path, key) end
   return path == "" and key or path .. "." .. key
 end
 
+local function fail(step, path, e)
+  step:fail("transform", (tostring(e):gsub("^%$", path == "" and "%$" or "$." .. path:gsub("%%", "%%%%"), 1)))
+end
+
+-- The JSON of what a function gave, or of what stands in the template.
+local function text_of(step, v, path)
+  local ok, text = pcall(json.encode, v, DATA_MAX)
+  if ok then return text end
+  fail(step, path, text)
+end
+
+local function has_function(v)
+  if type(v) ~= "table" then return type(v) == "function" end
+  for _, x in next, v do
+    if has_function(x) then return true end
+  end
+  return false
+end
+
 local function is_list(t) return json.is_array(t) or #t > 0 end
 
-local compile
+local function add_text(p, text)
+  local n = #p.leaves + 1
+  p.texts[n] = (p.texts[n] or "") .. text
+end
 
--- Functions run in byte order of their keys; one that gives nil makes its key vanish.
-local function compile_object(t, path)
-  local keys, parts, plain = {}, {}, true
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys)
-  for i, k in ipairs(keys) do
-    parts[i] = compile(t[k], path_of(path, k))
-    plain = plain and not parts[i]
-  end
-  if plain then return nil end
+local function add_leaf(p, leaf)
+  add_text(p, "")
+  p.leaves[#p.leaves + 1] = leaf
+end
+
+local function call(step, fn, path) return step:call("transform." .. path, fn) end
+
+-- A function that gives nil makes its key vanish, with its comma.
+local function member(fn, path, before, after)
   return function(step)
-    local out = {}
-    for i = 1, #keys do
-      local k, part = keys[i], parts[i]
-      if part then out[k] = part(step) else out[k] = t[k] end
-    end
-    return out
+    local v = call(step, fn, path)
+    if v == nil then return "" end
+    return before .. text_of(step, v, path) .. after
   end
 end
 
-local function compile_list(t, path)
-  local parts, plain = {}, true
-  for i, v in ipairs(t) do
-    parts[i] = compile(v, path_of(path, i)) or false
-    plain = plain and not parts[i]
-  end
-  if plain then return nil end
+local function item(fn, path)
   return function(step)
-    local out = json.array {}
-    for i, part in ipairs(parts) do
-      local v = t[i]
-      if part then v = part(step) end
-      if v == nil then
-        step:fail("transform", ("the list item %s of the transform is nil: a list can't have holes; give p.null or leave it out")
-          :format(path_of(path, i)))
+    local v = call(step, fn, path)
+    if v == nil then
+      step:fail("transform", ("the list item %s of the transform is nil: a list can't have holes; give p.null or leave it out")
+        :format(path))
+    end
+    return text_of(step, v, path)
+  end
+end
+
+-- The template's `re` is the event's, not its data's.
+local function is_re(path, k) return path == "" and k == "re" end
+
+local function re_of(fn)
+  return function(step, out)
+    out.re = call(step, fn, "re")
+    return ""
+  end
+end
+
+-- An object whose members may all vanish.
+local function members(keys, t, path)
+  return function(step, out)
+    local list = {}
+    for _, k in ipairs(keys) do
+      local v = call(step, t[k], path_of(path, k))
+      if is_re(path, k) then
+        out.re = v
+      elseif v ~= nil then
+        list[#list + 1] = json.encode(k) .. ":" .. text_of(step, v, path_of(path, k))
       end
-      out[i] = v
     end
-    return out
+    return "{" .. table.concat(list, ",") .. "}"
   end
 end
 
--- Gives a function that renders v, or nil where v is plain data.
-function compile(v, path)
-  if type(v) == "function" then
-    local doing = path == "" and "transform" or "transform." .. path
-    return function(step)
-      if path ~= "" then return step:call(doing, v) end
-      local value = step:call_plain(doing, v)
-      if type(value) ~= "table" then return value end
-      local inner = compile(value, path)
-      return inner and inner(step) or value
+local add
+
+local function sorted_keys(step, t, path)
+  local keys, sure = {}, false
+  for k, v in next, t do
+    if type(k) ~= "string" then text_of(step, t, path) end
+    keys[#keys + 1] = k
+    sure = sure or type(v) ~= "function"
+  end
+  table.sort(keys)
+  return keys, sure
+end
+
+-- Functions run in byte order of their keys. The commas hang on the first member that can't vanish.
+local function add_object(step, p, t, path)
+  local keys, sure = sorted_keys(step, t, path)
+  if not sure then return add_leaf(p, members(keys, t, path)) end
+  local begun = false
+  add_text(p, "{")
+  for _, k in ipairs(keys) do
+    local v, name, inner = t[k], json.encode(k) .. ":", path_of(path, k)
+    if is_re(path, k) then
+      add_leaf(p, re_of(v))
+    elseif type(v) == "function" then
+      add_leaf(p, member(v, inner, begun and "," .. name or name, begun and "" or ","))
+    else
+      add_text(p, begun and "," .. name or name)
+      add(step, p, v, inner)
+      begun = true
     end
   end
-  if type(v) ~= "table" then return nil end
-  return is_list(v) and compile_list(v, path) or compile_object(v, path)
+  add_text(p, "}")
+end
+
+local function add_list(step, p, t, path)
+  add_text(p, "[")
+  for i, v in ipairs(t) do
+    if i > 1 then add_text(p, ",") end
+    if type(v) == "function" then
+      add_leaf(p, item(v, path_of(path, i)))
+    else
+      add(step, p, v, path_of(path, i))
+    end
+  end
+  add_text(p, "]")
+end
+
+function add(step, p, v, path)
+  if not has_function(v) then return add_text(p, text_of(step, v, path)) end
+  if is_list(v) then return add_list(step, p, v, path) end
+  return add_object(step, p, v, path)
+end
+
+local function without_re(t)
+  local data = {}
+  for k, v in next, t do data[k] = v end
+  data.re = nil
+  return data
+end
+
+---@return srvthreds.Program
+local function compile(step, t)
+  local re = t.re
+  local p = { texts = {}, leaves = {}, asks_re = type(re) == "function" }
+  if not p.asks_re then
+    p.re = re
+    if re ~= nil then t = without_re(t) end
+  end
+  add(step, p, t, "")
+  add_text(p, "")
+  return p
+end
+
+local function run(p, step)
+  local texts, leaves = p.texts, p.leaves
+  local out = p.asks_re and {} or nil
+  local text = texts[1]
+  for i = 1, #leaves do text = text .. leaves[i](step, out) .. texts[i + 1] end
+  if #text > DATA_MAX then step:fail("transform", "$ makes the JSON larger than 1 MiB") end
+  if out then return text, out.re end
+  return text, p.re
+end
+
+local function plain(step, v)
+  if type(v) == "userdata" and json.kind(v) == "object" then return json.copy(v) end
+  if type(v) == "table" then return v end
+  step:fail("transform", ("a transform gives a table {title=, description=, display=, advice=, content=, re=}, not a %s"):format(type(v)))
 end
 
 local compiled = setmetatable({}, { __mode = "k" })
 
 ---@param transform table|function
 ---@param step table its call runs a script function with (event, thred), its fail raises
----@return table rendered { title, description, display, advice, content, re }; top level is the caller's to change
+---@return string data the JSON of { title, description, display, advice, content }
+---@return any re
 function template.render(transform, step)
-  local fn = compiled[transform]
-  if fn == nil then
-    fn = compile(transform, "") or false
-    compiled[transform] = fn
+  if type(transform) == "function" then
+    return run(compile(step, plain(step, step:call_plain("transform", transform))), step)
   end
-  local v = fn and fn(step) or transform
-  if type(v) ~= "table" then
-    if type(v) == "userdata" and json.kind(v) == "object" then return json.copy(v) end
-    step:fail("transform", ("a transform gives a table {title=, description=, display=, advice=, content=, re=}, not a %s"):format(type(v)))
+  local p = compiled[transform]
+  if not p then
+    p = compile(step, plain(step, transform))
+    compiled[transform] = p
   end
-  if v ~= transform and type(transform) ~= "function" then return v end
-  local copy = {}
-  for k, x in pairs(v) do copy[k] = x end
-  return copy
+  return run(p, step)
 end
 
 return template

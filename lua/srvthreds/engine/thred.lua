@@ -6,17 +6,32 @@
 
 local json = require "core.json"
 local script = require "core.script"
-local codes = require "srvthreds.engine.codes"
 
 local thred = {}
+
+-- What a state has none of; whoever writes gets a table of its own first (thred.own).
+local NONE, NO_LIST = {}, json.array {}
 
 ---A thred that begins now.
 function thred.new(pattern, now)
   return {
     pattern = pattern.id, version = pattern.version, reaction = pattern.reactions[1].name, locals = {},
-    participants = json.array {}, memory = {}, published = {}, started = now, reacted = now,
-    children = json.array {}, status = "active",
+    participants = NO_LIST, memory = NONE, published = NONE, started = now, reacted = now,
+    children = NO_LIST, status = "active",
   }
+end
+
+---The table under `key`, to be written to.
+function thred.own(state, key)
+  local t = state[key]
+  if t == NONE then
+    t = {}
+    state[key] = t
+  elseif t == NO_LIST then
+    t = json.array {}
+    state[key] = t
+  end
+  return t
 end
 
 function thred.takes_part(state, id)
@@ -29,7 +44,8 @@ end
 ---@return boolean true if it is new
 function thred.join(state, id)
   if thred.takes_part(state, id) then return false end
-  state.participants[#state.participants + 1] = id
+  local list = thred.own(state, "participants")
+  list[#list + 1] = id
   return true
 end
 
@@ -71,17 +87,23 @@ local meta = debug.getmetatable(thred.face)
 meta.__index, meta.__newindex = read_local, write_local
 function meta.__pairs() return pairs(json.view(running().state.locals)) end
 
----The state of a stored thred: what stands in columns of its row is not in its bytes.
----@param row table as the store gives it
-function thred.decode(row)
+local function with_columns(row)
   local state = json.decode(row.state)
-  state.locals = state.locals or {}
-  state.participants = state.participants or json.array {}
-  state.memory = state.memory or {}
-  state.published = state.published or {}
-  state.children = state.children or json.array {}
   state.pattern, state.version, state.reaction, state.status = row.pattern, row.version, row.reaction, row.status
   state.started, state.reacted = row.started, row.reacted
+  return state
+end
+
+---The state of a stored thred: what stands in columns of its row is not in its bytes.
+---@param row table|userdata as the store gives it: of a look, or of the step that begins
+---@return table new at every call
+function thred.decode(row)
+  local state = type(row) == "table" and with_columns(row) or row:thred()
+  state.locals = state.locals or {}
+  state.participants = state.participants or NO_LIST
+  state.memory = state.memory or NONE
+  state.published = state.published or NONE
+  state.children = state.children or NO_LIST
   return state
 end
 
@@ -91,16 +113,19 @@ end
 
 local STATE_MAX = 4 << 20 -- bytes
 
----The bytes of a state. An error in a local names its path.
+local stored = {} -- one for all: encoding it waits for nothing
+
+---The bytes of a state.
 function thred.encode(state)
-  local ok, bytes = pcall(json.encode, {
-    locals = state.locals, participants = unless_empty(state.participants), memory = unless_empty(state.memory),
-    published = unless_empty(state.published), children = unless_empty(state.children), parent = state.parent,
-  }, STATE_MAX)
-  if ok then return bytes end
-  local e = codes.of(bytes)
-  e.message = e.message:gsub("%$%.locals%.", "thred.")
-  error(e, 0)
+  stored.locals, stored.parent = state.locals, state.parent
+  stored.participants, stored.memory = unless_empty(state.participants), unless_empty(state.memory)
+  stored.published, stored.children = unless_empty(state.published), unless_empty(state.children)
+  return json.encode(stored, STATE_MAX)
+end
+
+---The message of an error of encode, with the path of the local as scripts write it.
+function thred.mistake(err)
+  return (tostring(err):gsub("%$%.locals%.", "thred."))
 end
 
 return thred

@@ -36,7 +36,7 @@ local function run(self, handle, row, delivery)
     return failure.timer(self, handle, as_it_was, delivery, row.state, s, tried.step)
   end
   if not s then return wait_on(self, handle, row, rest) end
-  self:commit(s, rest, self:after(nil, "expired", s.events))
+  self:commit(s, "expired", delivery, self:after(nil, "expired", s.events), rest)
 end
 
 ---The due time of a thred has come. Late is harmless: the thred may have moved on.
