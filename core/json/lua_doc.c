@@ -116,6 +116,60 @@ const char *json_lua_bytes(lua_State *L, int index, size_t *len)
 	return doc->tree->bytes + n->start;
 }
 
+/* The node at this path; UINT32_MAX: none. */
+static uint32_t node_at(const struct json_doc *doc, const char *const *path)
+{
+	uint32_t node = doc->node;
+	for (; *path; path++) {
+		node = doc->tree->nodes[node].kind == JSON_OBJECT ? json_find(doc->tree, node, *path, strlen(*path))
+								  : 0;
+		if (!node)
+			return UINT32_MAX;
+	}
+	return node;
+}
+
+int json_lua_text_at(lua_State *L, int index, const char *const *path, const char **text, size_t *len)
+{
+	const struct json_doc *doc = lua_touserdata(L, index);
+	uint32_t node = node_at(doc, path);
+	if (node == UINT32_MAX)
+		return 0;
+	const struct json_node *n = &doc->tree->nodes[node];
+	if (n->kind != JSON_STRING || n->flags & JSON_ESCAPED)
+		return -1;
+	*text = json_text(doc->tree, node, len);
+	return 1;
+}
+
+int json_lua_bytes_at(lua_State *L, int index, const char *const *path, const char **bytes, size_t *len)
+{
+	const struct json_doc *doc = lua_touserdata(L, index);
+	uint32_t node = node_at(doc, path);
+	if (node == UINT32_MAX)
+		return 0;
+	const struct json_node *n = &doc->tree->nodes[node];
+	*bytes = doc->tree->bytes + n->start;
+	*len = n->end - n->start;
+	return 1;
+}
+
+bool json_lua_has_class(lua_State *L, int index)
+{
+	const struct json_doc *doc = json_to_doc(L, json_state(L), index);
+	if (!doc || !doc->root)
+		return false;
+	bool has = lua_getiuservalue(L, index, VALUE_CLASS) == LUA_TTABLE;
+	lua_pop(L, 1);
+	return has;
+}
+
+void json_lua_set_class(lua_State *L, int index)
+{
+	lua_pushvalue(L, index);
+	lua_setiuservalue(L, -2, VALUE_CLASS);
+}
+
 /* The node under a key or index (from 1), 0 = none. Moves the cursor, so that loops by index or key don't begin anew. */
 static uint32_t find_index(struct json_doc *doc, lua_Integer i)
 {
@@ -406,6 +460,18 @@ static int l_bytes(lua_State *L)
 	return 1;
 }
 
+/* json.pick(doc, key, …) -> the values under these keys of the doc itself, one each. */
+static int l_pick(lua_State *L)
+{
+	struct json_state *st = json_upvalue(L);
+	check_doc(L, 1);
+	int keys = lua_gettop(L);
+	luaL_checkstack(L, keys + 4, "json.pick");
+	for (int i = 2; i <= keys; i++)
+		json_doc_get(L, st, 1, i);
+	return keys - 1;
+}
+
 static int l_size(lua_State *L)
 {
 	const struct json_doc *doc = check_doc(L, 1);
@@ -492,7 +558,7 @@ static int doc_pairs(lua_State *L)
 const luaL_Reg *json_doc_functions(void)
 {
 	static const luaL_Reg functions[] = {{"doc", l_doc},     {"with", l_with}, {"context", l_context},
-					     {"bytes", l_bytes}, {"size", l_size}, {"doc_class", l_doc_class},
+					     {"bytes", l_bytes}, {"size", l_size}, {"pick", l_pick}, {"doc_class", l_doc_class},
 					     {NULL, NULL}};
 	return functions;
 }

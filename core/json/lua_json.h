@@ -54,6 +54,16 @@ int json_lua_encode(lua_State *L, int index, struct buf *out, struct error *e);
 /* The canonical bytes of a doc if they stand ready (borrowed while the doc lives), else NULL. */
 const char *json_lua_bytes(lua_State *L, int index, size_t *len);
 
+/* Of a doc: the string at this path of keys, NULL-terminated; borrowed while the doc lives. 1; 0: nothing is there;
+ * -1: something else is, or a text with escapes. */
+int json_lua_text_at(lua_State *L, int index, const char *const *path, const char **text, size_t *len);
+/* The same for the bytes of any value: 1 or 0. */
+int json_lua_bytes_at(lua_State *L, int index, const char *const *path, const char **bytes, size_t *len);
+/* A doc of a class, whatever that is? */
+bool json_lua_has_class(lua_State *L, int index);
+/* Gives the doc on top the class at `index`; not to children of a doc. */
+void json_lua_set_class(lua_State *L, int index);
+
 /* Of docs and views only, like their Lua namesakes without metamethods: arrays by index, objects in byte order of keys. */
 int json_lua_next(lua_State *L, int index); /* pops a key, pushes the next pair; 0 = end; raises at a bad key */
 void json_lua_get(lua_State *L, int index); /* pops a key, pushes the value or nil */

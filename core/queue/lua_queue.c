@@ -5,6 +5,8 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "base/lua_error.h"
 #include "json/lua_json.h"
@@ -13,9 +15,9 @@
 struct accept_wait {
 	struct lua_wait wait;
 	struct accepted result; /* its spans only while the task is woken */
-	struct error error;
 	bool failed;
 	int after; /* ref */
+	struct error error;
 };
 
 /* What became of the first one. */
@@ -79,6 +81,31 @@ static void accepted(void *arg, const struct accepted *result, const struct erro
 	lua_wait_wake(&w->wait, push_accepted);
 }
 
+/* `after` on top. The doc at 2 is what the consumer gets, if it has a class; else that makes its own of the bytes. */
+static int accept_now(lua_State *L, struct lua_store *o, struct accept *a)
+{
+	if (json_lua_has_class(L, 2)) {
+		lua_pushvalue(L, 2);
+		a->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	}
+	struct accept_wait *w = lua_wait_new(o, sizeof *w, offsetof(struct accept_wait, error));
+	int rc = queue_accept(o->queue, a, &w->result, accepted, w, &w->error);
+	if (rc == STORE_WAITS) {
+		w->after = luaL_ref(L, LUA_REGISTRYINDEX);
+		return lua_wait_suspend(L, &w->wait);
+	}
+	if (rc < 0) {
+		struct error e = w->error;
+		free(w);
+		luaL_unref(L, LUA_REGISTRYINDEX, a->ref ? a->ref : LUA_NOREF);
+		return lua_error_raise(L, &e);
+	}
+	struct accepted result = w->result;
+	free(w);
+	lua_store_after(L, o, result.ticket, lua_gettop(L));
+	return push_result(L, &result);
+}
+
 static int l_accept(lua_State *L)
 {
 	struct lua_store *o = lua_store_check(L, 1);
@@ -87,25 +114,59 @@ static int l_accept(lua_State *L)
 	task_check(L);
 	arena_clear(&o->scratch);
 	lua_accept(L, o, 3, 2, &a);
-	if (json_lua_is_doc(L, 2)) {
-		lua_pushvalue(L, 2);
-		a.ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	}
-	struct accept_wait *w = lua_wait_new(o, sizeof *w);
-	int rc = queue_accept(o->queue, &a, &w->result, accepted, w, &w->error);
-	if (rc == STORE_WAITS) {
-		lua_pushvalue(L, 4);
-		w->after = luaL_ref(L, LUA_REGISTRYINDEX);
-		return lua_wait_suspend(L, &w->wait);
-	}
-	struct accept_wait now = *w;
-	free(w);
-	if (rc < 0) {
-		luaL_unref(L, LUA_REGISTRYINDEX, a.ref ? a.ref : LUA_NOREF);
-		return lua_error_raise(L, &now.error);
-	}
-	lua_store_after(L, o, now.result.ticket, 4);
-	return push_result(L, &now.result);
+	return accept_now(L, o, &a);
+}
+
+static void hash_part(XXH3_state_t *state, struct span part)
+{
+	uint64_t size = part.len;
+	XXH3_128bits_update(state, &size, sizeof size);
+	XXH3_128bits_update(state, part.data ? part.data : "", part.len);
+}
+
+/* As runtime.hash128 of the four. */
+static void hash_content(const struct span parts[4], unsigned char content[16])
+{
+	XXH3_state_t state;
+	XXH3_128bits_reset(&state);
+	for (int i = 0; i < 4; i++)
+		hash_part(&state, parts[i]);
+	XXH128_canonical_t bytes;
+	XXH128_canonicalFromHash(&bytes, XXH3_128bits_digest(&state));
+	memcpy(content, bytes.digest, 16);
+}
+
+/* The fields of a canonical event; false: it isn't as most are. */
+static bool read_event(lua_State *L, struct accept *a)
+{
+	static const char *const source[] = {"source", "id", NULL}, *const id[] = {"id", NULL},
+				 *const type[] = {"type", NULL}, *const thred[] = {"thredId", NULL},
+				 *const re[] = {"re", NULL}, *const data[] = {"data", NULL};
+	struct span content[4] = {{NULL, 0}};
+	a->body.data = json_lua_bytes(L, 2, &a->body.len);
+	if (!a->body.data || json_lua_text_at(L, 2, source, &a->source.data, &a->source.len) != 1 ||
+	    json_lua_text_at(L, 2, id, &a->id.data, &a->id.len) != 1 ||
+	    json_lua_text_at(L, 2, type, &content[0].data, &content[0].len) != 1 ||
+	    json_lua_text_at(L, 2, thred, &a->thred.data, &a->thred.len) < 0 ||
+	    json_lua_text_at(L, 2, re, &content[2].data, &content[2].len) < 0)
+		return false;
+	content[1] = a->thred;
+	json_lua_bytes_at(L, 2, data, &content[3].data, &content[3].len);
+	hash_content(content, a->content);
+	return true;
+}
+
+/* queue:accept_event(doc, at, after) -> what accept gives, or nothing: then accept must be told its fields. */
+static int l_accept_event(lua_State *L)
+{
+	struct lua_store *o = lua_store_check(L, 1);
+	struct accept a = {0};
+	lua_settop(L, 4);
+	task_check(L);
+	a.at = luaL_checkinteger(L, 3);
+	if (!read_event(L, &a))
+		return 0;
+	return accept_now(L, o, &a);
 }
 
 static int l_settle(lua_State *L)
@@ -145,9 +206,10 @@ static void set_doc(lua_State *L, const char *key, struct span s)
 		lua_setfield(L, -2, key);
 }
 
-static void push_delivery(lua_State *L, const struct delivery *d)
+/* `class`: a reference, of docs that are made of the bytes. */
+static void push_delivery(lua_State *L, const struct delivery *d, int class)
 {
-	lua_createtable(L, 0, 12);
+	lua_createtable(L, 0, 16);
 	set_int(L, "n", d->n);
 	set_int(L, "event", d->event);
 	set_int(L, "at", d->at);
@@ -162,14 +224,23 @@ static void push_delivery(lua_State *L, const struct delivery *d)
 	if (d->ref) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, d->ref);
 		lua_setfield(L, -2, "doc");
-	} else {
-		set_doc(L, "doc", d->doc);
+		return;
 	}
+	struct error e;
+	if (!d->doc.data || json_lua_push_doc(L, d->doc.data, d->doc.len, NULL, &e))
+		return;
+	if (class != LUA_NOREF && json_lua_is_doc(L, -1)) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, class);
+		lua_insert(L, -2);
+		json_lua_set_class(L, -2);
+		lua_remove(L, -2);
+	}
+	lua_setfield(L, -2, "doc");
 }
 
 struct lua_consumer {
 	struct lua_store *owner;
-	int fn;
+	int fn, class; /* references */
 };
 
 static void set_running(void *arg, uint64_t key)
@@ -184,7 +255,7 @@ static void deliver(void *arg, const struct delivery *d)
 	struct lua_consumer *c = arg;
 	struct lua_store *o = c->owner;
 	lua_rawgeti(o->L, LUA_REGISTRYINDEX, c->fn);
-	push_delivery(o->L, d);
+	push_delivery(o->L, d, c->class);
 	task_start_marked(o->L, 1, &(struct task_mark){set_running, o, d->key});
 }
 
@@ -193,7 +264,7 @@ static int l_consume(lua_State *L)
 	struct lua_store *o = lua_store_check(L, 1);
 	size_t len;
 	const char *topic = luaL_checklstring(L, 2, &len);
-	lua_settop(L, 3);
+	lua_settop(L, 4);
 	if (lua_isnil(L, 3)) {
 		queue_consume(o->queue, (struct span){topic, len}, NULL);
 		return 0;
@@ -203,6 +274,10 @@ static int l_consume(lua_State *L)
 	struct lua_consumer *c = lua_newuserdatauv(L, sizeof *c, 0);
 	luaL_ref(L, LUA_REGISTRYINDEX);
 	c->owner = o;
+	c->class = LUA_NOREF;
+	if (!lua_isnil(L, 4))
+		c->class = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_settop(L, 3);
 	c->fn = luaL_ref(L, LUA_REGISTRYINDEX);
 	struct consumer consumer = {.arg = c, .deliver = deliver};
 	queue_consume(o->queue, (struct span){topic, len}, &consumer);
@@ -235,8 +310,13 @@ static int l_empty(lua_State *L)
 
 void lua_queue_open(lua_State *L, int store)
 {
-	static const luaL_Reg methods[] = {{"accept", l_accept}, {"settle", l_settle}, {"consume", l_consume},
-					   {"depth", l_depth},   {"back", l_back},     {"empty", l_empty},
+	static const luaL_Reg methods[] = {{"accept", l_accept},
+					   {"accept_event", l_accept_event},
+					   {"settle", l_settle},
+					   {"consume", l_consume},
+					   {"depth", l_depth},
+					   {"back", l_back},
+					   {"empty", l_empty},
 					   {NULL, NULL}};
 	int owner = lua_absindex(L, store);
 	struct lua_store **queue = lua_newuserdatauv(L, sizeof *queue, 1);

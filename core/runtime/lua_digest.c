@@ -3,21 +3,21 @@
  * Keyed ids, hashes and random bytes, by OpenSSL.
  */
 #include <lauxlib.h>
-#include <openssl/core_names.h>
+#define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_*: the EVP layer costs more than the hash of a short text */
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY /* for a hash state on the stack */
 #include <xxhash.h>
 
 #include "runtime/lua_private.h"
 
-/* One keyed context, made again when another key comes: engines use one key. */
+/* HMAC (RFC 2104) with what the key alone makes of both hashes; made again when another key comes: engines use one. */
 struct hmac {
-	EVP_MAC *mac;
-	EVP_MAC_CTX *ctx;
+	SHA256_CTX inner, outer;
 	size_t key_len;
-	char key[64];
+	char key[SHA256_CBLOCK];
 };
 
 static void push_hex(lua_State *L, const unsigned char *bytes, size_t len)
@@ -31,26 +31,23 @@ static void push_hex(lua_State *L, const unsigned char *bytes, size_t len)
 	lua_pushlstring(L, hex, 2 * len);
 }
 
-static int hmac_gc(lua_State *L)
+static int keyed_state(SHA256_CTX *state, const struct hmac *h, unsigned char pad)
 {
-	struct hmac *h = lua_touserdata(L, 1);
-	EVP_MAC_CTX_free(h->ctx);
-	EVP_MAC_free(h->mac);
-	*h = (struct hmac){0};
-	return 0;
+	unsigned char block[SHA256_CBLOCK];
+	for (size_t i = 0; i < sizeof block; i++)
+		block[i] = (unsigned char)((i < h->key_len ? (unsigned char)h->key[i] : 0) ^ pad);
+	return SHA256_Init(state) && SHA256_Update(state, block, sizeof block);
 }
 
 static int hmac_keyed(struct hmac *h, const char *key, size_t len)
 {
 	if (h->key_len == len && memcmp(h->key, key, len) == 0)
-		return EVP_MAC_init(h->ctx, NULL, 0, NULL);
-	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
-			       OSSL_PARAM_construct_end()};
-	if (!EVP_MAC_init(h->ctx, (const unsigned char *)key, len, params))
-		return 0;
+		return 1;
 	memcpy(h->key, key, len);
 	h->key_len = len;
-	return 1;
+	int ok = keyed_state(&h->inner, h, 0x36) && keyed_state(&h->outer, h, 0x5C);
+	h->key_len = ok ? len : 0;
+	return ok;
 }
 
 static void big_endian(unsigned char *to, uint64_t n, size_t len)
@@ -59,19 +56,19 @@ static void big_endian(unsigned char *to, uint64_t n, size_t len)
 		to[i] = (unsigned char)n;
 }
 
-static int add_text(struct hmac *h, const char *text, size_t len)
+static int add_text(SHA256_CTX *to, const char *text, size_t len)
 {
 	unsigned char size[4];
 	big_endian(size, len, sizeof size);
-	return EVP_MAC_update(h->ctx, size, sizeof size) && EVP_MAC_update(h->ctx, (const unsigned char *)text, len);
+	return SHA256_Update(to, size, sizeof size) && SHA256_Update(to, text, len);
 }
 
 /* A length that no text can have, then 8 bytes. */
-static int add_integer(struct hmac *h, int64_t n)
+static int add_integer(SHA256_CTX *to, int64_t n)
 {
 	unsigned char bytes[12] = {0xFF, 0xFF, 0xFF, 0xFF};
 	big_endian(bytes + 4, (uint64_t)n, 8);
-	return EVP_MAC_update(h->ctx, bytes, sizeof bytes);
+	return SHA256_Update(to, bytes, sizeof bytes);
 }
 
 /* Parts carry their length, so that ("ab","c") and ("a","bc") differ. */
@@ -81,17 +78,19 @@ static int l_hmac(lua_State *L)
 	size_t len;
 	const char *key = luaL_checklstring(L, 1, &len);
 	luaL_argcheck(L, len >= 16 && len <= sizeof h->key, 1, "a key has 16 to 64 bytes");
-	unsigned char digest[32];
+	unsigned char digest[SHA256_DIGEST_LENGTH];
 	int ok = hmac_keyed(h, key, len);
+	SHA256_CTX inner = h->inner, outer = h->outer;
 	for (int i = 2, n = lua_gettop(L); ok && i <= n; i++) {
 		if (lua_isinteger(L, i)) {
-			ok = add_integer(h, lua_tointeger(L, i));
+			ok = add_integer(&inner, lua_tointeger(L, i));
 			continue;
 		}
 		const char *part = luaL_checklstring(L, i, &len);
-		ok = add_text(h, part, len);
+		ok = add_text(&inner, part, len);
 	}
-	if (!ok || !EVP_MAC_final(h->ctx, digest, &len, sizeof digest))
+	if (!ok || !SHA256_Final(digest, &inner) || !SHA256_Update(&outer, digest, sizeof digest) ||
+	    !SHA256_Final(digest, &outer))
 		return luaL_error(L, "HMAC-SHA-256 failed");
 	push_hex(L, digest, 16);
 	return 1;
@@ -141,12 +140,6 @@ void runtime_lua_digest(lua_State *L)
 {
 	struct hmac *h = lua_newuserdatauv(L, sizeof *h, 0);
 	*h = (struct hmac){0};
-	lua_createtable(L, 0, 1);
-	lua_pushcfunction(L, hmac_gc);
-	lua_setfield(L, -2, "__gc");
-	lua_setmetatable(L, -2);
-	h->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	h->ctx = EVP_MAC_CTX_new(h->mac);
 	lua_pushcclosure(L, l_hmac, 1);
 	lua_setfield(L, -2, "hmac");
 	lua_pushcfunction(L, l_sha256);

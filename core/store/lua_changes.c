@@ -47,7 +47,7 @@ static bool bool_field(lua_State *L, int table, const char *key, bool otherwise)
 	return value;
 }
 
-/* Pops the value. */
+/* Pops the value. What is JSON already stays where it is: its table or its place on the stack holds it. */
 static struct span json_value(lua_State *L, struct lua_store *o)
 {
 	if (lua_isnil(L, -1)) {
@@ -56,9 +56,9 @@ static struct span json_value(lua_State *L, struct lua_store *o)
 	}
 	size_t len;
 	const char *ready = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : json_lua_bytes(L, -1, &len);
-	struct span s;
+	struct span s = {ready, 0};
 	if (ready) {
-		s = arena_copy(&o->scratch, (struct span){ready, len});
+		s.len = len;
 	} else {
 		struct error e;
 		buf_clear(&o->text);

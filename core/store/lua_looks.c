@@ -160,7 +160,7 @@ static int look(lua_State *L, enum shape shape, const struct look *look)
 {
 	struct lua_store *o = lua_store_check(L, 1);
 	task_check(L);
-	struct look_wait *w = lua_wait_new(o, sizeof *w);
+	struct look_wait *w = lua_wait_new(o, sizeof *w, sizeof *w);
 	w->shape = shape;
 	w->limit = look->limit;
 	store_look(o->store, look, looked, w);
@@ -324,7 +324,7 @@ static int l_pattern(lua_State *L)
 	struct lua_store *o = lua_store_check(L, 1);
 	struct look x = {.kind = LOOK_PATTERN, .id = id_arg(L, 2)};
 	task_check(L);
-	struct look_wait *w = lua_wait_new(o, sizeof *w);
+	struct look_wait *w = lua_wait_new(o, sizeof *w, sizeof *w);
 	store_look(o->store, &x, pattern_row, w);
 	return lua_wait_suspend(L, &w->wait);
 }
@@ -443,7 +443,7 @@ static int l_dead_retry(lua_State *L)
 	struct lua_store *o = lua_store_check(L, 1);
 	int64_t id = luaL_checkinteger(L, 2), at = luaL_checkinteger(L, 3);
 	task_check(L);
-	struct ticket_wait *w = lua_wait_new(o, sizeof *w);
+	struct ticket_wait *w = lua_wait_new(o, sizeof *w, sizeof *w);
 	store_dead_retry(o->store, id, at, ticket, w);
 	return lua_wait_suspend(L, &w->wait);
 }
@@ -453,7 +453,7 @@ static int l_seen(lua_State *L)
 	struct lua_store *o = lua_store_check(L, 1);
 	struct span who = id_arg(L, 2), event = id_arg(L, 3);
 	task_check(L);
-	struct ticket_wait *w = lua_wait_new(o, sizeof *w);
+	struct ticket_wait *w = lua_wait_new(o, sizeof *w, sizeof *w);
 	store_seen(o->store, who, event, ticket, w);
 	return lua_wait_suspend(L, &w->wait);
 }
@@ -488,7 +488,7 @@ static int l_active_patterns(lua_State *L)
 	struct lua_store *o = lua_store_check(L, 1);
 	struct look x = {.kind = LOOK_ACTIVE_PATTERNS};
 	task_check(L);
-	struct look_wait *w = lua_wait_new(o, sizeof *w);
+	struct look_wait *w = lua_wait_new(o, sizeof *w, sizeof *w);
 	store_look(o->store, &x, actives, w);
 	return lua_wait_suspend(L, &w->wait);
 }

@@ -27,9 +27,10 @@ static void wait_cancel(void *arg)
 		w->cancelled = true;
 }
 
-void *lua_wait_new(struct lua_store *o, size_t size)
+void *lua_wait_new(struct lua_store *o, size_t size, size_t clear)
 {
-	struct lua_wait *w = xcalloc(1, size);
+	struct lua_wait *w = xmalloc(size);
+	memset(w, 0, clear);
 	w->owner = o;
 	return w;
 }
@@ -350,15 +351,16 @@ static int begin(lua_State *L, const struct reservation *r)
 	size_t len;
 	const char *id = luaL_checklstring(L, 2, &len);
 	task_check(L);
-	struct begin_wait *w = lua_wait_new(o, sizeof *w);
+	struct begin_wait *w = lua_wait_new(o, sizeof *w, offsetof(struct begin_wait, error));
 	w->is_new = r != NULL;
 	int rc = r ? store_begin_new(o->store, (struct span){id, len}, r, &w->begun, begun, w, &w->error)
 		   : store_begin(o->store, (struct span){id, len}, &w->begun, begun, w, &w->error);
 	if (rc == STORE_WAITS)
 		return lua_wait_suspend(L, &w->wait);
-	struct begin_wait now = *w;
+	struct begin_wait now = {.wait = w->wait, .is_new = w->is_new, .failed = rc < 0, .begun = w->begun};
+	if (now.failed)
+		now.error = w->error;
 	free(w);
-	now.failed = rc < 0;
 	int n = push_begun(L, &now);
 	return n < 0 ? lua_error(L) : n;
 }
@@ -464,7 +466,7 @@ static int l_lock(lua_State *L)
 	size_t len;
 	const char *name = luaL_checklstring(L, 2, &len);
 	task_check(L);
-	struct lock_wait *w = lua_wait_new(o, sizeof *w);
+	struct lock_wait *w = lua_wait_new(o, sizeof *w, sizeof *w);
 	if (store_lock(o->store, (struct span){name, len}, &w->lock, locked, w) == STORE_WAITS)
 		return lua_wait_suspend(L, &w->wait);
 	struct lock_wait now = *w;

@@ -42,7 +42,8 @@ struct lua_wait {
 	bool over;
 	bool cancelled; /* the task is gone, perhaps with the owner: free only */
 };
-void *lua_wait_new(struct lua_store *o, size_t size);
+/* The first `clear` bytes are zeroed: a `struct error` behind them is two pages of text that few waits need. */
+void *lua_wait_new(struct lua_store *o, size_t size, size_t clear);
 int lua_wait_suspend(lua_State *L, struct lua_wait *w);
 /* Wakes the task and frees `w`; push runs at once. */
 void lua_wait_wake(struct lua_wait *w, int (*push)(lua_State *L, void *arg));

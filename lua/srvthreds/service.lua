@@ -98,7 +98,7 @@ local function record(self, what)
     for _, item in ipairs(list) do item.fn() end
   end)
   what.who, what.at = "srvthreds", runtime.now()
-  self.store:audit(what, { fn = function() durable:put(true) end })
+  self.store:audit(what, function() durable:put(true) end)
   durable:take()
 end
 

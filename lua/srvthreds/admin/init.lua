@@ -82,7 +82,7 @@ function admin:websocket() return require "srvthreds.admin.live".websocket(self)
 function admin:audit(call, record)
   local channel = runtime.channel()
   record.at, record.who = runtime.now(), call.who
-  self.store:audit(record, { fn = function(e) channel:put(e or true) end })
+  self.store:audit(record, function(e) channel:put(e or true) end)
   local r = channel:take()
   if r ~= true then error(codes.of(r), 0) end
 end

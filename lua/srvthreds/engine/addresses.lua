@@ -53,12 +53,15 @@ local function add_address(r, seen, address, state, directory)
   end
 end
 
--- Recipients of one person, who is what most events have; the values are weak: they are there while somebody uses them.
-local single = setmetatable({}, { __mode = "v" })
+-- Recipients of one person, who is what most events have.
+local SINGLES = 4096
+local single, singles = {}, 0
 
 local function one(to)
   local r = single[to]
   if not r then
+    if singles == SINGLES then single, singles = {}, 0 end
+    singles = singles + 1
     local list = { to } -- never written
     r = { to = list, people = list, services = NONE, unknown = NONE, rec = json.encode { to = list } }
     single[to] = r

@@ -73,7 +73,7 @@ function engine:start()
   self.store:on_durable(function(list) self:durable(list) end)
   self.store:on_failed(function(list, err) self:failed(list, err) end)
   self.store:on_due(function(id, due) self:due(id, due) end)
-  self.queue:consume("engine", function(delivery) self:handle(delivery) end)
+  self.queue:consume("engine", function(delivery) self:handle(delivery) end, events.class)
 end
 
 function engine:due(id, due) timers.due(self, id, due) end
@@ -113,9 +113,6 @@ function engine:handle(delivery)
 end
 
 function engine:begin(delivery)
-  if delivery.doc and not delivery.doc.is_response_for then
-    delivery.doc = events.doc(json.bytes(delivery.doc))
-  end
   if delivery.attempts and delivery.attempts >= 3 then return failure.killed(self, delivery) end
   self:act_on(delivery)
   if not self.watched then delivery.doc = nil end -- the rest waits until it is durable, and needs no document
@@ -159,25 +156,40 @@ local function tell_lines(lines)
   for _, line in ipairs(lines[1]) do script_log.info(line, fields) end
 end
 
-local function tell(self, item)
-  for _, e in ipairs(item.emitted or {}) do
-    for _, who in ipairs(e.inbox or {}) do self.push(who, e.id, e.body) end
+local function push_all(self, emitted)
+  for i = 1, #emitted do
+    local e = emitted[i]
+    local inbox = e.inbox
+    for k = 1, inbox and #inbox or 0 do self.push(inbox[k], e.id, e.body) end
   end
-  if item.outcome then
-    self.processed[item.outcome]:add()
-    local d = item.delivery
-    if d and d.at then self.latency:observe((runtime.now() - d.at) / 1000) end
-    if d then self:tell_waiter(d, item) end
+end
+
+local function tell(self, item)
+  if type(item) == "function" then return item(nil) end -- who sent an event waits for its place on the disk
+  if item.emitted then push_all(self, item.emitted) end
+  local outcome, d = item.outcome, item.delivery
+  if outcome then
+    self.processed[outcome]:add()
+    if d then
+      if d.at then self.latency:observe((runtime.now() - d.at) / 1000) end
+      if d.route or self.waiters[d.event] then self:tell_waiter(d, item) end
+    end
     if self.watch then self.watch("step", item) end
   end
   if item.lines then tell_lines(item.lines) end
   for _, note in ipairs(item.notes or {}) do self.log[note.level](note.message, note.fields) end
-  if item.fn then item.fn(nil) end
 end
 
 function engine:durable(list)
-  for _, item in ipairs(list) do
-    local ok, e = pcall(tell, self, item)
+  local i, n = 0, #list
+  local function rest()
+    while i < n do
+      i = i + 1
+      tell(self, list[i])
+    end
+  end
+  while i < n do
+    local ok, e = pcall(rest)
     if not ok then self.log.error("after a commit", { err = tostring(e) }) end
   end
 end
@@ -187,7 +199,7 @@ function engine:failed(list, err)
   local waiters, routes = self.waiters, self.routes
   self.waiters, self.routes, self.epoch = {}, {}, self.epoch + 1
   for _, item in ipairs(list) do
-    if item.fn then pcall(item.fn, err) end
+    if type(item) == "function" then pcall(item, err) end
   end
   for _, fn in pairs(waiters) do pcall(fn, { outcome = "pending", threds = {} }) end -- its number may become another's
   for _, r in pairs(routes) do r.lock:release() end

@@ -10,7 +10,9 @@ local DATA_MAX = 1 << 20 -- bytes
 
 ---@class srvthreds.Program
 ---@field texts string[] texts[i] stands before what leaves[i] gives; the last one behind them all
----@field leaves (fun(step: table, out: table?): string)[]
+---@field leaves (fun(step: table, out: table?): string?)[] JSON; nil: nothing, nor what stands around it
+---@field before string[] before[i] stands before what leaves[i] gives, if it gives something: its key and comma
+---@field after string[]
 ---@field re any the template's re, if it is no function
 ---@field asks_re boolean a leaf puts it into `out`
 
@@ -45,19 +47,19 @@ local function add_text(p, text)
   p.texts[n] = (p.texts[n] or "") .. text
 end
 
-local function add_leaf(p, leaf)
+local function add_leaf(p, leaf, before, after)
   add_text(p, "")
-  p.leaves[#p.leaves + 1] = leaf
+  local n = #p.leaves + 1
+  p.leaves[n], p.before[n], p.after[n] = leaf, before or "", after or ""
 end
 
 local function call(step, fn, path) return step:call("transform." .. path, fn) end
 
 -- A function that gives nil makes its key vanish, with its comma.
-local function member(fn, path, before, after)
+local function member(fn, path)
   return function(step)
     local v = call(step, fn, path)
-    if v == nil then return "" end
-    return before .. text_of(step, v, path) .. after
+    if v ~= nil then return text_of(step, v, path) end
   end
 end
 
@@ -78,7 +80,6 @@ local function is_re(path, k) return path == "" and k == "re" end
 local function re_of(fn)
   return function(step, out)
     out.re = call(step, fn, "re")
-    return ""
   end
 end
 
@@ -122,7 +123,7 @@ local function add_object(step, p, t, path)
     if is_re(path, k) then
       add_leaf(p, re_of(v))
     elseif type(v) == "function" then
-      add_leaf(p, member(v, inner, begun and "," .. name or name, begun and "" or ","))
+      add_leaf(p, member(v, inner), begun and "," .. name or name, begun and "" or ",")
     else
       add_text(p, begun and "," .. name or name)
       add(step, p, v, inner)
@@ -161,7 +162,7 @@ end
 ---@return srvthreds.Program
 local function compile(step, t)
   local re = t.re
-  local p = { texts = {}, leaves = {}, asks_re = type(re) == "function" }
+  local p = { texts = {}, leaves = {}, before = {}, after = {}, asks_re = type(re) == "function" }
   if not p.asks_re then
     p.re = re
     if re ~= nil then t = without_re(t) end
@@ -175,7 +176,10 @@ local function run(p, step)
   local texts, leaves = p.texts, p.leaves
   local out = p.asks_re and {} or nil
   local text = texts[1]
-  for i = 1, #leaves do text = text .. leaves[i](step, out) .. texts[i + 1] end
+  for i = 1, #leaves do
+    local v = leaves[i](step, out)
+    text = v and text .. p.before[i] .. v .. p.after[i] .. texts[i + 1] or text .. texts[i + 1]
+  end
   if #text > DATA_MAX then step:fail("transform", "$ makes the JSON larger than 1 MiB") end
   if out then return text, out.re end
   return text, p.re

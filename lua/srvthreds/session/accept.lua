@@ -96,9 +96,12 @@ end
 ---@return string "accepted"|"duplicate"
 ---@return any number of the event, or for a duplicate what became of the first { n, outcome, threds }
 function accept.queue(queue, doc, durable)
-  local status, info = queue:accept(doc, {
-    source = doc.source.id, id = doc.id, thred = doc.thredId, at = runtime.now(), content = accept.content_of(doc),
-  }, { fn = durable })
+  local status, info = queue:accept_event(doc, runtime.now(), durable)
+  if not status then -- a field with escapes
+    status, info = queue:accept(doc, {
+      source = doc.source.id, id = doc.id, thred = doc.thredId, at = runtime.now(), content = accept.content_of(doc),
+    }, durable)
+  end
   if status == "conflict" then
     refuse(("the id %q was used for another event of %s: give each event an id of its own"):format(doc.id, doc.source.id))
   end
