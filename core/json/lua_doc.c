@@ -557,9 +557,9 @@ static int doc_pairs(lua_State *L)
 
 const luaL_Reg *json_doc_functions(void)
 {
-	static const luaL_Reg functions[] = {{"doc", l_doc},     {"with", l_with}, {"context", l_context},
-					     {"bytes", l_bytes}, {"size", l_size}, {"pick", l_pick}, {"doc_class", l_doc_class},
-					     {NULL, NULL}};
+	static const luaL_Reg functions[] = {
+		{"doc", l_doc},   {"with", l_with}, {"context", l_context},     {"bytes", l_bytes},
+		{"size", l_size}, {"pick", l_pick}, {"doc_class", l_doc_class}, {NULL, NULL}};
 	return functions;
 }
 

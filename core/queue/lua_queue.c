@@ -310,14 +310,10 @@ static int l_empty(lua_State *L)
 
 void lua_queue_open(lua_State *L, int store)
 {
-	static const luaL_Reg methods[] = {{"accept", l_accept},
-					   {"accept_event", l_accept_event},
-					   {"settle", l_settle},
-					   {"consume", l_consume},
-					   {"depth", l_depth},
-					   {"back", l_back},
-					   {"empty", l_empty},
-					   {NULL, NULL}};
+	static const luaL_Reg methods[] = {{"accept", l_accept}, {"accept_event", l_accept_event},
+					   {"settle", l_settle}, {"consume", l_consume},
+					   {"depth", l_depth},   {"back", l_back},
+					   {"empty", l_empty},   {NULL, NULL}};
 	int owner = lua_absindex(L, store);
 	struct lua_store **queue = lua_newuserdatauv(L, sizeof *queue, 1);
 	*queue = *(struct lua_store **)lua_touserdata(L, owner);

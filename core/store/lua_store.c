@@ -257,7 +257,7 @@ static void push_number(lua_State *L, int64_t n)
 		lua_pushnil(L);
 }
 
-/* A column of the thred by its name; most steps ask for two or three of them. */
+/* A column of the thred by its name, while the step lasts; most steps ask for two or three of them. */
 static int step_index(lua_State *L)
 {
 	enum { DUE, ID, N, PATTERN, REACTED, REACTION, STARTED, STATE, STATUS, STEP, VERSION };
@@ -266,7 +266,8 @@ static int step_index(lua_State *L)
 		return 1; /* a method, or nil */
 	const struct thred_view *v = view_of(luaL_checkudata(L, 1, LUA_STEP_NAME));
 	if (!v)
-		return 0;
+		return lua_error_raisef(L, ERROR_SERVER, "the step has ended: its thred's %s can't be read any more",
+					lua_tostring(L, 2));
 	switch (lua_tointeger(L, -1)) {
 	case DUE:
 		push_number(L, v->due);
@@ -623,7 +624,7 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods, 
 /* A step shows the columns of its thred: their numbers lie among its methods. */
 static void add_columns(lua_State *L)
 {
-	static const char *const names[] = {"due",     "id",	"n",	  "pattern", "reacted", "reaction",
+	static const char *const names[] = {"due",     "id",    "n",      "pattern", "reacted", "reaction",
 					    "started", "state", "status", "step",    "version"};
 	lua_getfield(L, -1, "__index");
 	for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {

@@ -95,7 +95,7 @@ end
 local function record(self, what)
   local durable = runtime.channel()
   self.store:on_durable(function(list)
-    for _, item in ipairs(list) do item.fn() end
+    for _, fn in ipairs(list) do fn() end
   end)
   what.who, what.at = "srvthreds", runtime.now()
   self.store:audit(what, function() durable:put(true) end)

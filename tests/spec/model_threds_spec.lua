@@ -36,7 +36,7 @@ local function held(w, ms)
   world.task(function() w.queue:consume("engine", function(d) delivery = d end) end)
   w:advance(ms)
   t.eq(w:outcome { type = "x", thredId = id }.outcome, "pending")
-  world.task(function() w.queue:consume("engine", function(d) w.engine:handle(d) end) end)
+  world.task(function() w.queue:consume("engine", function(d) w.engine:handle(d) end, require "srvthreds.engine.event".class) end)
   return id, delivery
 end
 
@@ -139,10 +139,7 @@ end)
 -- From now on events are accepted so much later: timers that are due by then have not fired.
 local function late(w, ms)
   local queue = w.engine.queue
-  w.queue = { accept = function(_, doc, what, after)
-    what.at = what.at + ms
-    return queue:accept(doc, what, after)
-  end }
+  w.queue = { accept_event = function(_, doc, at, after) return queue:accept_event(doc, at + ms, after) end }
 end
 
 -- What the engine logs, in a list.

@@ -190,7 +190,7 @@ t.test("an unbound event that was buried before it was routed starts its thred a
     w.engine:handle(d)
   end) end)
   t.eq(w:outcome { type = "go" }.outcome, "error")
-  world.task(function() w.queue:consume("engine", function(d) w.engine:handle(d) end) end)
+  world.task(function() w.queue:consume("engine", function(d) w.engine:handle(d) end, require "srvthreds.engine.event".class) end)
   w:advance(5000)
   local letter = w:dead()[1]
   t.eq({ letter.target, letter.attempts }, { nil, 3 })

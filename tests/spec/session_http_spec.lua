@@ -13,7 +13,7 @@ local function agent_of(accept)
   local agent = { waiting = 0, waiting_bytes = 0, limits = { size = MIB, depth = 100 }, refused = { n = 0 } }
   function agent.refused:add() self.n = self.n + 1 end
   agent.auth = { check = function() return { id = "ann" } end, bearer = function() return "x" end }
-  agent.queue = { accept = accept }
+  agent.queue = { accept_event = accept }
   return agent
 end
 

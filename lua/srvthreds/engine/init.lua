@@ -8,7 +8,6 @@
 --   failure        -> failure.lua nothing of the step stays; dead letter and error event
 
 local runtime = require "core.runtime"
-local json = require "core.json"
 local logs = require "core.log"
 local metrics = require "core.metrics"
 local addresses = require "srvthreds.engine.addresses"

@@ -102,8 +102,9 @@ end
 local function is_orphan(self, delivery, m)
   if m.type == "sibling" or not (delivery.tries or self.pauses:waited_for(delivery)) then return false end
   local handle, row = self.store:begin(m.parent)
+  local gone = not row or row.status ~= "active"
   if handle then handle:abort() end
-  return not row or row.status ~= "active"
+  return gone
 end
 
 ---A step of another thred spawned this one.

@@ -12,6 +12,7 @@
 -- these topics that finds its pattern paused again goes back to its place. Due times wait in memory: the store has them.
 
 local json = require "core.json"
+local events = require "srvthreds.engine.event"
 local logs = require "core.log"
 local runtime = require "core.runtime"
 local codes = require "srvthreds.engine.codes"
@@ -263,11 +264,11 @@ end
 -- First what belongs to events that were begun, then the rest.
 local function consume(self, p, turn)
   local function on_delivery(delivery) handle(self, p, delivery) end
-  self.queue:consume(p.again, on_delivery)
+  self.queue:consume(p.again, on_delivery, events.class)
   repeat runtime.sleep(LOOK_MS) until is_over(self, p, turn) or self.queue:empty(p.again)
   if is_over(self, p, turn) then return end
   p.consuming = true
-  self.queue:consume(p.topic, on_delivery)
+  self.queue:consume(p.topic, on_delivery, events.class)
   repeat runtime.sleep(LOOK_MS) until is_over(self, p, turn) or end_if_done(self, p)
 end
 

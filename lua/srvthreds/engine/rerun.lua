@@ -74,8 +74,8 @@ end
 local function resolve(self, step, to, kind)
   local out = find_out(self, kind, kind ~= "failure" and ids.emitted(self.key, step.id, step.number, step.position + 1))
   local rec = out and out.rec or {}
-  local r = { to = addresses.flatten(to, json.array {}, function(message) step:fail("publish.to", message) end), services = rec.services or json.array {},
-    unknown = rec.unknown or {}, people = rec.people or json.array {} }
+  local asked = addresses.flatten(to, json.array {}, function(message) step:fail("publish.to", message) end)
+  local r = { to = asked, services = rec.services or json.array {}, unknown = rec.unknown or {}, people = rec.people or json.array {} }
   if rec.to and #rec.to == 1 and not (rec.people or rec.services or rec.unknown) and rec.to[1]:byte(1) ~= 36 then
     r.people = { rec.to[1] } -- one person, as a record says it
   end

@@ -70,8 +70,8 @@ end
 function timers.retry(self, delivery, id)
   local handle, row = self.store:begin(id)
   if not is_stuck(self, row) then
-    if handle then handle:abort() end
     local outcome = row and row.status == "active" and "not_matched" or "no_thred"
+    if handle then handle:abort() end
     return self:settle(delivery, { outcome = outcome, rec = { thred = id } }, self:after(nil, nil))
   end
   if self.pauses:puts_off(delivery, row.pattern) then return handle:abort() end
