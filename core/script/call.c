@@ -43,6 +43,15 @@ static void call_give_back(lua_State *L, struct script *s)
 	lua_rawseti(L, lua_upvalueindex(1), ++s->pool_len);
 }
 
+/* A call that was taken still stands in its place: one that is dropped must not be kept by that. */
+static void forget_taken(lua_State *L, const struct script *s)
+{
+	for (int i = POOL_MAX; i > s->pool_len; i--) {
+		lua_pushnil(L);
+		lua_rawseti(L, lua_upvalueindex(1), i);
+	}
+}
+
 static void call_begin(lua_State *L, struct call *call, struct owner *owner)
 {
 	call->from = L;
@@ -69,6 +78,7 @@ static int killed(lua_State *L, struct script *s, struct call *call)
 	if (s->rt && task_suspending(L))
 		return task_relay(L, 0, script_resumed);
 	script_count_end(call);
+	forget_taken(L, s);
 	lua_pushnil(L);
 	script_failure(L, call, LUA_OK);
 	return failed(L);

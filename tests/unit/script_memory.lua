@@ -73,10 +73,22 @@ do
       script.call({ seed = round }, { cpu = 5, memory = 1 << 20 }, load(source))
     end
   end
-  collect()
+  for _ = 1, 4 do collect() end -- each frees half of the frames that a pooled coroutine has and doesn't use
   local after = script.memory()
-  -- a pooled coroutine keeps a frame or two of whom it served
+  -- it keeps a frame or two of whom it served
   assert(after.scripts - before.scripts < 4096, after.scripts - before.scripts)
   assert(after.total - before.total < 65536, after.total - before.total)
   assert(after.contexts - before.contexts < 20, after.contexts - before.contexts)
+end
+
+-- also of one that was ended in a coroutine of the pool
+do
+  env = script.environment {}
+  script.call({}, nil, load("return 1"))
+  collect()
+  local before = script.memory().scripts
+  local _, e = script.call({}, { cpu = 60000, wall = 60000, memory = 8 << 20 }, load("local t = {} while true do t[#t + 1] = {} end"))
+  assert(e.kind == "memory")
+  collect()
+  assert(script.memory().scripts - before < 4096, script.memory().scripts - before)
 end
