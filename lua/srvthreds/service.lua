@@ -18,6 +18,7 @@ local engine = require "srvthreds.engine"
 local gauges = require "srvthreds.gauges"
 local health = require "srvthreds.health"
 local live = require "srvthreds.live"
+local log_levels = require "srvthreds.log_levels"
 local patterns = require "srvthreds.engine.patterns"
 local profiles = require "srvthreds.profile"
 local registry = require "srvthreds.session.registry"
@@ -65,13 +66,9 @@ local function check_secrets(config)
   end
 end
 
--- "info,store=debug"
 local function open_logs(config)
   logs.configure { format = config["log.format"] or "auto", service = "srvthreds" }
-  for part in config["log.level"]:gmatch "[^,]+" do
-    local module, level = part:match "^([%w_]+)=(%a+)$"
-    logs.level(module, level or part)
-  end
+  log_levels.set(config["log.level"])
 end
 
 local function open_store(self)

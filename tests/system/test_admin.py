@@ -41,6 +41,7 @@ def start_thred(client):
     ("POST", "/api/threds/x/terminate"), ("GET", "/api/patterns"), ("GET", "/api/patterns/echo"),
     ("POST", "/api/patterns/echo/disable"), ("GET", "/api/events/x"), ("GET", "/api/dead"),
     ("POST", "/api/dead/1/retry"), ("DELETE", "/api/dead/1"), ("GET", "/api/stats"), ("GET", "/api/live"),
+    ("GET", "/api/log"), ("POST", "/api/log"),
 ])
 def test_only_administrators_may(system, method, path):
     assert system.http(method, path, port="engine_port")[0] == 401
@@ -274,6 +275,40 @@ def test_command_line(system):
         assert start_thred(client) != id
         assert system.run("threds", "terminate", id, "--yes").returncode == 0
         until(lambda: get(system, f"/api/threds/{id}")["status"] == "terminated")
+
+
+def refused_control_frame(server):
+    """A ping longer than a control frame may be: libwebsockets says so in its log."""
+    with socket.create_connection(("127.0.0.1", server.ready["session_port"]), 10) as peer:
+        peer.sendall(b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                     b"Sec-WebSocket-Protocol: srvthreds.v1\r\n\r\n")
+        assert b" 101 " in peer.recv(4096)
+        peer.sendall(b"\x89\xfe\x00\x01")
+        while peer.recv(4096):
+            pass
+
+
+def test_log_levels_and_what_libwebsockets_says(system):
+    def lines(level):
+        return [line for line in system.log() if line.get("module") == "websocket" and line["level"] == level]
+
+    def set_level(level):
+        return system.admin("POST", "/api/log", {"level": level})
+
+    refused_control_frame(system)
+    until(lambda: lines("warn"))
+    assert "Control frame" in lines("warn")[0]["msg"] and not lines("debug")
+    assert set_level("websocket=error") == (200, {"level": "info"})
+    refused_control_frame(system)
+    status, body = set_level("warn,websocket=loud")
+    assert status == 400 and "loud" in body["error"]["message"] and get(system, "/api/log") == {"level": "info"}
+    assert set_level("warn,websocket=warn") == (200, {"level": "warn"})
+    refused_control_frame(system)
+    until(lambda: len(lines("warn")) == 2)
+    assert all(line.startswith("{") for line in system.log_text().splitlines()), "nothing past the log"
+    assert set_level("info")[0] == 200
+    system.wait_log(lambda line: line["msg"] == "log level set")
 
 
 def test_metrics_and_health(system):

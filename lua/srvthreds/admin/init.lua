@@ -12,7 +12,7 @@ local feed = require "srvthreds.admin.feed"
 local admin = {}
 admin.__index = admin
 
-local RESOURCES = { "threds", "patterns", "events", "dead", "stats", "live" }
+local RESOURCES = { "threds", "patterns", "events", "dead", "stats", "log", "live" }
 
 local function routes()
   local list = {}
