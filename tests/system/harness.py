@@ -24,6 +24,7 @@ import websockets
 
 PROGRAM = Path(os.environ.get("SRVTHREDS") or Path(__file__).parents[2] / "build" / "srvthreds").resolve()
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|: runtime error: ")
+SANITIZED = "SRVTHREDS_SANITIZED" in os.environ  # the program is several times slower then, and larger
 PORTS = ("engine_port", "session_port", "session_http_port")
 
 
