@@ -55,6 +55,7 @@ t.test("a child: when it began, its record, who takes part, its end", function()
   w:outcome { type = "kid", thredId = id } -- the interval counts from when the first one began
   t.eq(#w:threds { pattern = "kid" }, 2)
   w:advance(10000)
+  t.eq(w:outcome({ type = "x" }).outcome, "matched")
   w:outcome { type = "end", thredId = id }
   t.eq(w:thred(kid).status, "terminated")
   t.eq(log_of(w, kid), "matched >a, matched a>$terminate")

@@ -81,3 +81,31 @@ def test_more_than_it_can_do(servers):
     assert in_time < sent / 2
     assert accepted < sent / 2, "it accepts as fast as it works, not as fast as it is sent to"
     assert highest < CAP_MB
+
+
+def test_what_waits_is_bounded(servers):
+    """Many who send a hundred events each: what is accepted and not processed stays below what the queue keeps."""
+    server = servers(f"--profiles={PROFILES}", profile="poison").start()
+    names = ["p0", "p1", "p2", "p3"]
+    threds = begin(server, names)
+    clients = {f"{name}-{k}": server.connect(name) for name in names for k in range(16)}
+
+    async def hundred(sender):
+        for n in range(100):
+            await clients[sender].socket.send(json.dumps({"event": {
+                "id": f"{sender}-{n}", "type": "heavy.add", "thredId": threds[sender[:2]]}}))
+    for sender in clients:
+        asyncio.run_coroutine_threadsafe(hundred(sender), LOOP.loop)
+
+    def counts():
+        return server.admin("GET", "/api/stats")[1]["store"]["counts"]
+    most, end = 0, time.monotonic() + 120
+    while sum(len(c.accepted) for c in clients.values()) < 6400:
+        most = max(most, counts()["pending"])
+        assert time.monotonic() < end, "not all was accepted"
+        time.sleep(0.05)
+    until(lambda: counts()["pending"] == 0, 120, "all that was accepted to be processed")
+    print(f"{most} of 6400 waited at once")
+    assert 1000 < most < 4000
+    for client in clients.values():
+        client.close()
