@@ -3,7 +3,7 @@
 """Would the tests notice? Breaks the program in a copy of this tree, one small change after another, and runs the tests
 that promise to see it. A change that none of them sees has survived: a test is missing, or can't fail.
 
-    python3 tests/tools/mutants.py [WORD…]      only those whose text holds every WORD; exit code 1 if one survived
+    ./dev mutants [WORD…]      only those whose text holds every WORD; exit code 1 if one survived
 
 The changes stand in tests/mutants/*.txt, some lines each, with an empty line between them:
 
@@ -117,7 +117,8 @@ def judge(mutant):
         done = test(mutant.tests)
         if done.returncode == 0:
             return "SURVIVED"
-        return "seen by " + ", ".join(failed_tests(done.stdout)) if "tests passed" in done.stdout else "STALE: no such test"
+        seen = ", ".join(failed_tests(done.stdout))
+        return f"seen by {seen}" if seen else "STALE: no such test"
     finally:
         path.write_text(text)
         if mutant.file.startswith("core/"):
@@ -139,7 +140,8 @@ def main(words):
         begin = time.monotonic()
         verdict = judge(m) if m.tests in sound else "STALE: its tests fail without it"
         count[re.match(r"\w+", verdict).group()] += 1
-        print(f"{verdict:40} {m.place:22} {time.monotonic() - begin:4.1f} s  {m.file.split('/')[-1]}: {m.promise}", flush=True)
+        took = time.monotonic() - begin
+        print(f"{verdict:40} {m.place:22} {took:4.1f} s  {m.file.split('/')[-1]}: {m.promise}", flush=True)
     print(f"{count['seen']} seen, {count['SURVIVED']} survived, {count['STALE']} stale")
     return 1 if count["SURVIVED"] + count["STALE"] else 0
 
