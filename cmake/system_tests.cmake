@@ -4,7 +4,7 @@
 find_program(SYSTEM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 file(GLOB system_tests CONFIGURE_DEPENDS tests/system/test_*.py)
 # These want the machine for themselves: what they measure or provoke is spoilt by a neighbour.
-set(system_tests_alone kill poison disk timers stop bounds)
+set(system_tests_alone kill poison disk timers stop bounds attacks)
 foreach(source ${system_tests})
   get_filename_component(name ${source} NAME_WE)
   string(REGEX REPLACE "^test_" "" name ${name})
