@@ -14,6 +14,7 @@
 	X(log)                                                                                                         \
 	X(metrics)                                                                                                     \
 	X(store)                                                                                                       \
+	X(docdb)                                                                                                       \
 	X(net)                                                                                                         \
 	X(terminal)                                                                                                    \
 	X(build)
