@@ -156,9 +156,8 @@ static int l_run(lua_State *L)
 	struct lua_docdb *o = check(L);
 	struct docdb_failure failure;
 	task_check(L);
-	const struct docdb_request request = {.tasks = tasks_of(L, o, 2),
-					      .mark = text_field(L, 3, "mark"),
-					      .timeout_ms = int_field(L, 3, "timeout")};
+	const struct docdb_request request = {
+		.tasks = tasks_of(L, o, 2), .mark = text_field(L, 3, "mark"), .timeout_ms = int_field(L, 3, "timeout")};
 	struct wait *w = xcalloc(1, sizeof *w);
 	w->owner = o;
 	if (docdb_run(o->db, &request, answered, w, &failure)) {

@@ -2,6 +2,7 @@
 -- A running process: opens the store, starts the services that were asked for, says that it is ready, and drains when it
 -- is told to stop.
 
+local docdb = require "core.docdb"
 local json = require "core.json"
 local logs = require "core.log"
 local metrics = require "core.metrics"
@@ -28,6 +29,8 @@ local version = require "srvthreds.version"
 
 local CLOSE_GRACE_MS = 2000
 local SECRET_BYTES = 32
+local ANSWER_ROOM = 1000 -- what an answer has beside its results
+local PERSISTENCE = { id = "org.wt.persistence1", file = "/agents/persistence.lua" }
 
 local service = {}
 service.__index = service
@@ -40,10 +43,11 @@ local function is_loopback(bind)
   return bind == "localhost" or bind == "::1" or bind:match "^127%." ~= nil
 end
 
-local function store_url(config)
-  local url = config.store
+local function in_data(config, url)
   return (url:gsub("DATA", function() return config.data end))
 end
+
+local function store_url(config) return in_data(config, config.store) end
 
 -- Texts such as your-secret-key-change-me stand in examples.
 local function is_weak(secret)
@@ -78,6 +82,21 @@ local function open_store(self)
   self.store, self.queue = stores.open {
     url = store_url(config), queue = config.queue, dedup_keep = config["dedup.keep"], inbox_keep = config["inbox.keep"],
     records_keep = config["records.keep"],
+  }
+end
+
+-- docdb is the host that tasks get when they name none; docdb.hosts are NAME=URL.
+local function open_docdb(self)
+  local config = self.config
+  local hosts = { { name = "default", url = in_data(config, config.docdb) } }
+  for _, host in ipairs(config["docdb.hosts"]) do
+    local name, url = host:match "^([^=]+)=(.+)$"
+    if not name then fail(("docdb.hosts: %s isn't NAME=URL"):format(host)) end
+    hosts[#hosts + 1] = { name = name, url = in_data(config, url) }
+  end
+  self.docdb = docdb.open {
+    hosts = hosts, databases = config["docdb.databases"], timeout = config["docdb.timeout"], keep = config["dedup.keep"],
+    result_max = config["limits.event_size"] - ANSWER_ROOM,
   }
 end
 
@@ -131,8 +150,17 @@ local function start_engine(self)
   }
 end
 
+-- The profile's own agent of this name takes its place.
+local function start_persistence(self)
+  if self.profile and self.profile.agents and self.profile.agents.persistence then return end
+  local file = self.shipped .. PERSISTENCE.file
+  local source, e = runtime.read_file(file)
+  if not source then fail(e) end
+  self.agents:start { id = PERSISTENCE.id, file = file, source = source }
+end
+
 local function start_agents(self)
-  self.agents = agents.new { store = self.store, queue = self.queue, directory = self.directory }
+  self.agents = agents.new { store = self.store, queue = self.queue, directory = self.directory, docdb = self.docdb }
   local names = {}
   for name, agent in pairs(self.profile and self.profile.agents or {}) do
     if agent.file then names[#names + 1] = name end
@@ -144,6 +172,7 @@ local function start_agents(self)
     if not source then fail(e) end
     self.agents:start { id = a.id, file = a.file, source = source, config = a.config }
   end
+  start_persistence(self)
   for address, target in pairs(self.profile and self.profile.addresses or {}) do
     if not self.directory:alias(address, target) then
       log.warn("profile", { err = ("addresses.%s: no agent of this process is %s"):format(address, target) })
@@ -193,6 +222,7 @@ local function listen(self)
     directory = self.directory, version = version.string }
   self.health = health.new { service = "srvthreds", version = version.string }
   self.health:check("store", function() return self.store:ready() end)
+  self.health:check("docdb", function() return self.docdb:ready() end)
   self.health:collect(gauges.collector {
     store = self.store, queue = self.queue, directory = self.directory, patterns = self.patterns,
     pauses = self.engine.pauses, registry = self.registry,
@@ -254,6 +284,7 @@ function service:stop(code)
   if self.live then self.live:close() end
   if self.agents then self.agents:stop() end
   drain(self)
+  if self.docdb then self.docdb:close() end
   if self.store then self.store:close() end
   for _, server in ipairs(self.servers) do server:close(0) end
   log.info("stopped", {})
@@ -263,6 +294,7 @@ end
 local function start(self, options)
   open_logs(self.config)
   open_store(self)
+  open_docdb(self)
   load_profile(self, options.profile, options.default_profile)
   open_directory(self)
   start_engine(self)
@@ -291,6 +323,7 @@ function service.run(options)
   local ok, e = xpcall(start, function(e) return type(e) == "string" and debug.traceback(e) or e end, self, options)
   if ok then return self end
   for _, server in ipairs(self.servers) do server:close(0) end
+  if self.docdb then self.docdb:close() end
   if self.store then self.store:close() end
   error(e, 0)
 end

@@ -2,6 +2,7 @@
 -- What an agent's file sees as `require "srvthreds.docdb"`: the document database, with the event as the mark, so that a
 -- message that comes again after a crash writes nothing twice.
 
+local json = require "core.json"
 local script = require "core.script"
 local codes = require "srvthreds.engine.codes"
 
@@ -25,23 +26,29 @@ function documents.error(failure, result)
   end
   return {
     code = failure.code == codes.server and codes.server or codes.task,
-    message = ("task failed, %d done before it"):format(failure.done),
-    cause = ("%s: %s"):format(which(failure), failure.message), task = task, done = failure.done,
+    message = ("a task failed, %d done before it"):format(failure.done),
+    cause = ("%d %s: %s"):format(failure.code, which(failure), failure.message), task = task, done = failure.done,
   }
 end
 
----@param db table core.docdb
----@param node_id string
----@return table for `require "srvthreds.docdb"` of the agent
-function documents.face(db, node_id)
+local LIMITS = { depth = 1000, size = 1 << 28 }
+
+---@param node table the agent's: { id, runner = { docdb = core.docdb's, or nil } }
+---@return table what `require "srvthreds.docdb"` gives
+function documents.face(node)
   return script.freeze({
     ---Runs tasks; the event is the one that asks for them.
     ---@return table|nil values { result = { … } } of what was done, table|nil error
     run = script.trusted(function(tasks, event)
-      local mark = event and ("%s\0%s\0%s"):format(node_id, event.source and event.source.id or "", event.id)
+      local db = node.runner.docdb
+      if not db then return nil, { code = codes.server, message = "this process has no document database" } end
+      local mark = event and ("%s\0%s\0%s"):format(node.id, event.source and event.source.id or "", event.id)
       local result, failure = db:run(tasks, { mark = mark })
-      if not failure then return { result = result } end
-      return result and failure.done > 0 and { result = result } or nil, documents.error(failure, result)
+      local values
+      if result and (not failure or failure.done > 0) then
+        values = json.doc('{"result":' .. json.bytes(result) .. "}", nil, LIMITS)
+      end
+      return values, failure and documents.error(failure, result) or nil
     end),
   }, "srvthreds.docdb")
 end

@@ -11,6 +11,7 @@ local accept = require "srvthreds.session.accept"
 local budget = require "srvthreds.engine.budget"
 local codes = require "srvthreds.engine.codes"
 local declaration = require "srvthreds.agent.declaration"
+local documents = require "srvthreds.agent.documents"
 local durations = require "srvthreds.durations"
 local events = require "srvthreds.engine.event"
 local ids = require "srvthreds.engine.ids"
@@ -20,17 +21,21 @@ runner.__index = runner
 
 local LIMITS = { cpu = 2000, wall = 300000, memory = 64 << 20 }
 
----@param options table { store, queue, directory, log? }
+---@param options table { store, queue, directory, docdb? }
 function runner.new(options)
   return setmetatable({
     store = options.store, queue = options.queue, directory = options.directory, key = options.store:key(),
+    docdb = options.docdb,
     log = logs.logger { module = "agent" }, agents = {},
   }, runner)
 end
 
 -- What an agent's script sees beside the whitelist.
 local function environment(node)
-  local loaded = { ["srvthreds.agent"] = script.freeze(require "srvthreds.agent", "srvthreds.agent") }
+  local loaded = {
+    ["srvthreds.agent"] = script.freeze(require "srvthreds.agent", "srvthreds.agent"),
+    ["srvthreds.docdb"] = documents.face(node),
+  }
   return script.environment {
     sleep = function(duration) runtime.sleep(durations.ms(duration)) end,
     now = runtime.now,
@@ -38,7 +43,7 @@ local function environment(node)
     require = function(name)
       if type(name) ~= "string" then error(("require takes a module's name, not a %s"):format(type(name)), 2) end
       return loaded[name] or script.module(name)
-        or error(("there is no module %q for agents: srvthreds.agent, cjson and cjson.safe are"):format(name), 2)
+        or error(("there is no module %q for agents: srvthreds.agent, srvthreds.docdb, cjson and cjson.safe are"):format(name), 2)
     end,
   }
 end
@@ -69,18 +74,33 @@ end
 -- A script function; an error becomes an error table with the agent's name.
 local function call(node, fn, ...)
   local c = context()
-  local ok, v = script.call(c, node.meter, fn, ...)
+  local ok, v, second = script.call(c, node.meter, fn, ...)
   write_log(node, c.log)
-  if ok then return v end
+  if ok then return v, second end
   budget.failed("agent " .. node.id, nil, v.kind)
   local code, message = codes.raised(v.value)
   error(codes.error(code or codes.task, message or v.message, { file = v.file, line = v.line }), 0)
 end
 
--- What a task gives is copied as a part of the script, under its limits.
+-- What a task gives is copied as a part of the script, under its limits; a doc is nobody's to change.
+local function plain(v)
+  if v == nil or type(v) == "userdata" and json.kind(v) == "object" then return v end
+  return json.copy(v)
+end
+
 local function plainly(fn, ...)
-  local v = fn(...)
-  return type(v) ~= "nil" and json.copy(v) or v
+  local v, second = fn(...)
+  return plain(v), plain(second)
+end
+
+-- The error that on_event may return beside its values: a table with code and message, else it is none.
+local function content_of(values, e)
+  if values == nil and e == nil then return nil end
+  local code, message = codes.raised(e)
+  if e ~= nil and not (code and message) then
+    e = { code = codes.server, message = "an agent's error is a table with code and message" }
+  end
+  return { values = values, error = e }
 end
 
 local function run_tasks(node, event, tasks)
@@ -116,11 +136,10 @@ local function handle(node, delivery)
   local ok, e = pcall(function()
     local c = event.content
     local tasks = c and c.tasks
-    if tasks then
+    if tasks and (next(node.spec.tasks) or not node.spec.on_event) then
       content = { values = run_tasks(node, event, tasks) }
     elseif node.spec.on_event then
-      local v = call(node, plainly, node.spec.on_event, event)
-      content = v ~= nil and { values = v } or nil
+      content = content_of(call(node, plainly, node.spec.on_event, event))
     end
   end)
   if not ok then

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Documents: translation alone, and through the loop on a file of SQLite, with many requests under way as in a server.
+ *   bench_docdb [FOLDER]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "docdb/tree.h"
+
+enum { RUNS = 5, WINDOW = 512, DOCUMENTS = 20000, GROUP = 100, BATCHES = 8 };
+
+struct bench {
+	struct runtime *rt;
+	struct docdb *db;
+	char (*texts)[640];
+	size_t sent, finished, total;
+	bool bad;
+};
+
+static double now(void)
+{
+	return (double)uv_hrtime() / 1e9;
+}
+
+static void print(const char *what, const char *unit, const double *samples, double pass, bool less, const char *notes)
+{
+	printf("{\"what\": \"%s\", \"unit\": \"%s\", \"samples\": [", what, unit);
+	for (int i = 0; i < RUNS; i++)
+		printf("%s%.4g", i ? ", " : "", samples[i]);
+	printf("], \"pass\": %g%s, \"notes\": \"%s\"}\n", pass, less ? ", \"less\": true" : "", notes);
+	fflush(stdout);
+}
+
+static const char *const names[] = {"bench"};
+
+static struct docdb_options options(const struct docdb_host *host)
+{
+	return (struct docdb_options){.hosts = host, .host_count = 1, .databases = names, .database_count = 1};
+}
+
+/* Translation ------------------------------------------------------------------------------------------------------ */
+
+static void translate(void)
+{
+	static const char *const tasks[] = {
+		"[{\"op\":\"getOne\",\"params\":{\"type\":\"cars\",\"matcher\":{\"id\":\"c1234\"}}}]",
+		"[{\"op\":\"get\",\"params\":{\"type\":\"cars\",\"matcher\":{\"owner\":\"ann\",\"doors\":{\"$gte\":3},"
+		"\"color\":{\"$in\":[\"red\",\"blue\"]}},\"collector\":{\"sort\":[{\"field\":\"price\",\"desc\":true}],"
+		"\"limit\":10}}}]",
+		"[{\"op\":\"put\",\"params\":{\"type\":\"cars\",\"values\":{\"owner\":\"ann\",\"doors\":5,\"color\":\"red\","
+		"\"price\":12345.5,\"extras\":[\"radio\",\"hook\"],\"at\":{\"lat\":52.1,\"lon\":13.2}}}}]",
+		"[{\"op\":\"update\",\"params\":{\"type\":\"cars\",\"matcher\":{\"id\":\"c1234\"},\"values\":{\"color\":"
+		"\"green\",\"$inc\":{\"n\":1},\"$push\":{\"extras\":\"roof\"}}}}]",
+	};
+	const struct docdb_host host = {"main", "memory:"};
+	const struct docdb_options o = options(&host);
+	double samples[RUNS];
+	for (int run = 0; run < RUNS; run++) {
+		double begun = now();
+		for (int i = 0; i < 400000; i++) {
+			const char *text = tasks[i & 3];
+			struct docdb_failure failure;
+			const struct docdb_request r = {.tasks = {text, strlen(text)}};
+			struct request *request = request_parse(&o, &r, 1790000000000, &failure);
+			if (!request)
+				abort();
+			request_free(request);
+		}
+		samples[run] = 400000 / (now() - begun);
+	}
+	print("tasks translated", "1/s", samples, 500000, false, "getOne, get with 3 conditions, put of 9 fields, update");
+}
+
+/* Through the loop ------------------------------------------------------------------------------------------------- */
+
+static void fill(struct bench *b);
+
+static void done(void *arg, const struct docdb_answer *answer)
+{
+	struct bench *b = arg;
+	if (answer->failure) {
+		fprintf(stderr, "%s\n", answer->failure->error.message);
+		b->bad = true;
+	}
+	b->finished++;
+	fill(b);
+}
+
+static void fill(struct bench *b)
+{
+	while (b->sent < b->total && b->sent - b->finished < WINDOW) {
+		struct docdb_failure failure;
+		const char *text = b->texts[b->sent % DOCUMENTS];
+		const struct docdb_request r = {.tasks = {text, strlen(text)}};
+		b->sent++;
+		if (docdb_run(b->db, &r, done, b, &failure))
+			abort();
+	}
+}
+
+static double measure(struct bench *b, size_t total)
+{
+	b->sent = b->finished = 0;
+	b->total = total;
+	double begun = now();
+	fill(b);
+	while (b->finished < total)
+		uv_run(runtime_loop(b->rt), UV_RUN_NOWAIT);
+	return (double)total / (now() - begun);
+}
+
+static void puts_of(struct bench *b, int run)
+{
+	for (int i = 0; i < DOCUMENTS; i++)
+		snprintf(b->texts[i], sizeof *b->texts,
+			 "[{\"op\":\"put\",\"params\":{\"type\":\"cars%d\",\"values\":{\"id\":\"c%d\",\"group\":%d,\"owner\":"
+			 "\"owner of this car\",\"doors\":5,\"color\":\"red\",\"price\":%d.5,\"extras\":[\"radio\",\"hook\"],"
+			 "\"text\":\"%0100d\"}}}]",
+			 run, i, i / GROUP, i, i);
+}
+
+static void reads_of(struct bench *b, bool one)
+{
+	for (int i = 0; i < DOCUMENTS; i++) {
+		int k = (int)((unsigned)i * 7919u % DOCUMENTS);
+		if (one)
+			snprintf(b->texts[i], sizeof *b->texts,
+				 "[{\"op\":\"getOne\",\"params\":{\"type\":\"cars0\",\"matcher\":{\"id\":\"c%d\"}}}]", k);
+		else
+			snprintf(b->texts[i], sizeof *b->texts,
+				 "[{\"op\":\"get\",\"params\":{\"type\":\"cars0\",\"matcher\":{\"group\":%d}}}]", k / GROUP);
+	}
+}
+
+static void index_group(struct bench *b)
+{
+	struct docdb_failure failure;
+	b->finished = b->sent = b->total = 0;
+	if (docdb_index(b->db, (struct bytes){NULL, 0}, (struct bytes){"cars0", 5}, (struct bytes){"group", 5}, done, b,
+			&failure))
+		abort();
+	while (!b->finished)
+		uv_run(runtime_loop(b->rt), UV_RUN_NOWAIT);
+}
+
+/* The longest turn of the loop while a query of seconds runs beside small ones. */
+static double longest_turn(struct bench *b)
+{
+	struct docdb_failure failure;
+	static const char slow[] = "[{\"op\":\"count\",\"params\":{\"type\":\"cars0\",\"matcher\":{\"$not\":{\"text\":{\"$re\":"
+				   "\"1.*2.*3.*4.*x\"},\"owner\":{\"$re\":\"(o|w|n)+x\"}}}}}]";
+	const struct docdb_request r = {.tasks = {slow, sizeof slow - 1}, .timeout_ms = 5000};
+	double worst = 0;
+	reads_of(b, true);
+	b->sent = b->finished = 0;
+	b->total = DOCUMENTS;
+	for (int i = 0; i < BATCHES; i++)
+		if (docdb_run(b->db, &r, done, b, &failure))
+			abort();
+	b->sent = BATCHES;
+	while (b->finished < b->total) {
+		double begun = now();
+		fill(b);
+		uv_run(runtime_loop(b->rt), UV_RUN_NOWAIT);
+		double took = now() - begun;
+		worst = took > worst ? took : worst;
+		usleep(200);
+	}
+	b->bad = false;
+	return worst * 1e3;
+}
+
+static void through_loop(const char *folder)
+{
+	char url[300], path[300];
+	snprintf(path, sizeof path, "%s/bench-docdb.db", folder);
+	snprintf(url, sizeof url, "sqlite:%s", path);
+	const struct docdb_host host = {"main", url};
+	const struct docdb_options o = options(&host);
+	const struct runtime_options ro = {.virtual_time = false};
+	struct error e;
+	struct bench b = {.rt = runtime_new(&ro, &e)};
+	double puts[RUNS], ones[RUNS], lists[RUNS], turns[RUNS];
+	b.texts = xmalloc(DOCUMENTS * sizeof *b.texts);
+	b.db = docdb_open(b.rt, &o, &e);
+	if (!b.db) {
+		fprintf(stderr, "%s\n", e.message);
+		exit(1);
+	}
+	for (int run = 0; run < RUNS; run++) {
+		puts_of(&b, run);
+		puts[run] = measure(&b, DOCUMENTS);
+	}
+	index_group(&b);
+	for (int run = 0; run < RUNS; run++) {
+		reads_of(&b, true);
+		ones[run] = measure(&b, 3 * DOCUMENTS);
+		reads_of(&b, false);
+		lists[run] = measure(&b, DOCUMENTS / 4);
+	}
+	for (int run = 0; run < RUNS; run++)
+		turns[run] = longest_turn(&b);
+	print("documents put, durable", "1/s", puts, 20000, false, "SQLite, 512 under way, 250 B each");
+	print("getOne by id", "1/s", ones, 60000, false, "SQLite, 512 under way");
+	print("get of 100 documents by an indexed field", "1/s", lists, 5000, false, "SQLite, 512 under way, 25 kB each");
+	print("longest turn of the loop while slow queries run", "ms", turns, 2, true, "8 scans with regular expressions");
+	docdb_close(b.db);
+	uv_run(runtime_loop(b.rt), UV_RUN_NOWAIT);
+	runtime_free(b.rt);
+	free(b.texts);
+	static const char *const ends[] = {"", "-wal", "-shm"};
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(url, sizeof url, "%s%s", path, ends[i]);
+		unlink(url);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	char folder[] = "bench-docdb-XXXXXX";
+	translate();
+	if (argc > 1) {
+		through_loop(argv[1]);
+		return 0;
+	}
+	if (!mkdtemp(folder))
+		return 1;
+	through_loop(folder);
+	return rmdir(folder) != 0;
+}
