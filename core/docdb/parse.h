@@ -24,6 +24,7 @@ struct parse {
 	struct buf scratch;
 	uint64_t made; /* ids */
 	uint64_t seed[2];
+	bool seeded;
 };
 
 /* "PLACE: what is wrong"; returns -1. */

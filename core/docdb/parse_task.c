@@ -4,7 +4,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <xxhash.h>
 
 #include "docdb/parse.h"
@@ -230,22 +229,18 @@ static int parse_units(struct parse *p)
 	return 0;
 }
 
-/* With a mark the made ids follow from it: asked for again, a document gets the id that it had. */
-static int seed(struct parse *p, const struct docdb_request *from)
+/* With a mark the made ids follow from it. */
+static void seed(struct parse *p, const struct docdb_request *from)
 {
-	if (!from->mark.data) {
-		if (getrandom(p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed)
-			return error_set(&p->failure->error, ERROR_SERVER, "no random numbers for ids");
-		return 0;
-	}
+	if (!from->mark.data)
+		return;
 	XXH128_hash_t h = XXH3_128bits(from->mark.data, from->mark.len);
 	XXH128_canonical_t c;
 	XXH128_canonicalFromHash(&c, h);
 	memcpy(p->request->mark, c.digest, sizeof p->request->mark);
-	p->request->marked = true;
+	p->request->marked = p->seeded = true;
 	p->seed[0] = h.low64;
 	p->seed[1] = h.high64;
-	return 0;
 }
 
 struct request *request_parse(const struct docdb_options *options, const struct docdb_request *from, int64_t now,
@@ -258,8 +253,7 @@ struct request *request_parse(const struct docdb_options *options, const struct 
 	struct parse p = {.tree = &tape.tree, .request = r, .options = options, .failure = failure};
 	r->now = now;
 	int rc = json_parse(&tape, from->tasks.data, from->tasks.len, &limits, &failure->error);
-	if (rc == 0)
-		rc = seed(&p, from);
+	seed(&p, from);
 	if (rc == 0)
 		rc = parse_units(&p);
 	buf_free(&p.scratch);

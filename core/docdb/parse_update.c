@@ -2,10 +2,12 @@
  *
  * Values -> documents and updates.
  */
-#include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "docdb/parse.h"
+
+enum { ID_LEN = 32 };
 
 static const char *const operators[] = {"$add", "$push", "$remove", "$now",   "$inc",
 					"$min", "$max",  "$mul",    "$unset", NULL};
@@ -15,8 +17,18 @@ static bool is_stamp(struct bytes name)
 	return parse_is(name, "created") || parse_is(name, "modified");
 }
 
+static char *hex(char *out, uint64_t n, int digits)
+{
+	for (int i = digits - 1; i >= 0; i--, n >>= 4)
+		out[i] = "0123456789abcdef"[n & 15];
+	return out + digits;
+}
+
 struct bytes parse_make_id(struct parse *p)
 {
+	if (!p->seeded && getrandom(p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed)
+		abort(); /* 16 bytes are always there */
+	p->seeded = true;
 	/* Time first, so that new ids lie together in the index; then what nobody else makes. */
 	uint64_t x = p->seed[0] ^ (p->seed[1] + ++p->made * 0x9E3779B97F4A7C15ull);
 	x ^= x >> 30;
@@ -24,10 +36,9 @@ struct bytes parse_make_id(struct parse *p)
 	x ^= x >> 27;
 	x *= 0x94D049BB133111EBull;
 	x ^= x >> 31;
-	char *text = mem_take(&p->request->mem, 40);
-	int len = snprintf(text, 40, "%012llx%016llx%04llx", (unsigned long long)p->request->now & 0xFFFFFFFFFFFFull,
-			   (unsigned long long)x, (unsigned long long)(p->seed[1] ^ p->made) & 0xFFFF);
-	return (struct bytes){text, (size_t)len};
+	char *text = mem_take(&p->request->mem, ID_LEN + 1), *at = hex(text, (uint64_t)p->request->now, 12);
+	hex(hex(at, x, 16), p->seed[1] ^ p->made, 4);
+	return (struct bytes){text, ID_LEN};
 }
 
 /* The id among the values, checked; data NULL: there is none. */
