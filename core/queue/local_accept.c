@@ -270,7 +270,7 @@ int local_accept(struct queue *base, const struct accept *a, struct accepted *ou
 	struct local_queue *q = (struct local_queue *)base;
 	struct sqlite *s = q->s;
 	if (!s->ready || s->closing)
-		return error_wrap(e, ERROR_SERVER, "can't accept an event: %s", s->reason.message);
+		return error_set(e, ERROR_SERVER, "can't accept an event: %s", s->reason.message);
 	struct word *source = sqlite_participant(s, a->source);
 	if (source->waiting || is_full(q)) {
 		wait_add(q, a, source, fn, arg);

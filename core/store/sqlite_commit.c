@@ -68,7 +68,7 @@ static int check(struct commit *c, struct error *e)
 {
 	const struct store_changes *x = c->changes;
 	if (!c->s->ready || c->s->closing)
-		return error_wrap(e, ERROR_SERVER, "can't commit a step: %s", c->s->reason.message);
+		return error_set(e, ERROR_SERVER, "can't commit a step: %s", c->s->reason.message);
 	if (c->step && (c->step->epoch != c->s->epoch || !c->step->thred))
 		return error_set(e, ERROR_SERVER, "the step was refused: what it was built on did not reach the disk");
 	if (x->delivery && !(c->delivery = local_find(c->s->local, x->delivery)))

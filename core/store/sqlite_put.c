@@ -12,7 +12,7 @@ static int check(struct sqlite *s, struct error *e)
 {
 	if (s->ready && !s->closing)
 		return 0;
-	return error_wrap(e, ERROR_SERVER, "can't write: %s", s->reason.message);
+	return error_set(e, ERROR_SERVER, "can't write: %s", s->reason.message);
 }
 
 int64_t sqlite_put_pattern(struct store *base, const struct store_pattern *p, struct error *e)

@@ -226,7 +226,7 @@ int sqlite_begin(struct store *base, struct span id, const struct reservation *r
 {
 	struct sqlite *s = (struct sqlite *)base;
 	if (!s->ready || s->closing)
-		return error_wrap(e, ERROR_SERVER, "can't begin a step: %s", s->reason.message);
+		return error_set(e, ERROR_SERVER, "can't begin a step: %s", s->reason.message);
 	struct thred *t = sqlite_thred(s, id);
 	struct sqlite_step *step = step_new(s, t, r);
 	step->fn = fn;
