@@ -160,6 +160,17 @@ static int b_ipairs(lua_State *L)
 	return 3;
 }
 
+static void charge_log(lua_State *L, size_t len)
+{
+	struct owner *o = script_context_owner(L, "log");
+	if (o->log_lines >= LOG_LINES_MAX)
+		luaL_error(L, "log: a step writes %d lines at most", LOG_LINES_MAX);
+	if (len > LOG_BYTES_MAX - o->log_bytes)
+		luaL_error(L, "log: a step writes %d KiB at most", (int)(LOG_BYTES_MAX >> 10));
+	o->log_lines++;
+	o->log_bytes += (uint32_t)len;
+}
+
 /* What scripts write; the library's text comes from the context's list. */
 static int b_log(lua_State *L)
 {
@@ -174,6 +185,7 @@ static int b_log(lua_State *L)
 		luaL_argcheck(L, luaL_bufflen(&b) <= STRING_MAX, i, "a line of the log can't be longer than 1 MiB");
 	}
 	luaL_pushresult(&b);
+	charge_log(L, lua_rawlen(L, -1));
 	script_push_context(L, "log");
 	if (lua_getfield(L, -1, "log") != LUA_TTABLE) {
 		lua_pop(L, 1);

@@ -53,6 +53,9 @@ local CASES = {
   { "a local that holds the event many times", on_true [[local all = {} for i = 1, 1000 do all[i] = event end
     local many = {} for i = 1, 1000 do many[i] = all end thred.x = many]], "the script was ended" },
   { "searching a bushy table", on_true "return event.value({ values = BUSHY }, 'x')", "more than 262144 tables" },
+  { "a flood of lines", on_true "for _ = 1, 1e6 do log 'x' end", "1000 lines at most" },
+  { "a flood of bytes", on_true "for _ = 1, 900 do log(('x'):rep(1000)) end", "256 KiB at most" },
+  { "a flood of lines, caught", on_true "for _ = 1, 1e4 do pcall(log, 'x') end", nil },
   { "an empty text repeated", on_true "return (''):rep(1 << 60)", nil },
 }
 
