@@ -24,8 +24,8 @@ end
 -- What scripts log while fn runs, a text a step.
 local function logged(fn)
   local new, made = step.new, {}
-  step.new = function(f)
-    made[#made + 1] = new(f)
+  step.new = function(...)
+    made[#made + 1] = new(...)
     return made[#made]
   end
   fn()
