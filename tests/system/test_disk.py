@@ -131,8 +131,10 @@ def test_small_file_system(servers):
         server.start()
         run(server, lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(server.data)], check=True), "full")
     finally:
-        server.close()
-        subprocess.run(["umount", str(server.data)], check=True)
+        try:
+            server.close()
+        finally:
+            subprocess.run(["umount", str(server.data)], check=True)
 
 
 def test_file_size_limit(servers):
