@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Random inputs from a seed, in virtual time: duplicates, pauses, restarts on the same file. Beside it a second world, in
--- memory, under the same key, is given what the first one recorded, and must end up the same to the byte.
+-- memory, under the same key, is given what the first one recorded, and must end up the same to the byte. Both are run again
+-- from their rows alone.
 local t = require "srvthreds.spec"
 local json = require "core.json"
 local logs = require "core.log"
@@ -145,7 +146,8 @@ end
 
 logs.level "error" -- some events fail on purpose
 local first = tonumber(os.getenv "SRVTHREDS_SEED")
-for seed = first or 1, first or 16 do
+local last = first or os.getenv "SRVTHREDS_LONG" and 60 or os.getenv "SRVTHREDS_GC" and 3 or 12
+for seed = first or 1, last do
   t.test(("seed %d: counted once, in order, and the same when run again"):format(seed), function()
     local ok, e = xpcall(run, function(e) return e end, seed)
     if not ok then

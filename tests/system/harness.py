@@ -9,11 +9,13 @@
         server.start()                         # the same data folder, the same ports
 """
 import asyncio
+import contextlib
 import http.client
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -25,6 +27,7 @@ import websockets
 PROGRAM = Path(os.environ.get("SRVTHREDS") or Path(__file__).parents[2] / "build" / "srvthreds").resolve()
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|: runtime error: ")
 SANITIZED = "SRVTHREDS_SANITIZED" in os.environ  # the program is several times slower then, and larger
+REPLAYED_MOST = 4 << 20  # bytes; larger ones where it is their point
 PORTS = ("engine_port", "session_port", "session_http_port")
 
 
@@ -52,6 +55,21 @@ def clean_environment(folder, more):
     return {**kept, "HOME": str(folder), "ASAN_OPTIONS": asan, "UBSAN_OPTIONS": "print_stacktrace=1", **more}
 
 
+def replay(folder, database):
+    """Runs every thred of a store again, from the file alone, to the byte. Returns how many steps it took as recorded."""
+    done = subprocess.run([str(PROGRAM.parent / "spec_runner"), "tests/system/replay_store.lua"], text=True, timeout=600,
+                          cwd=Path(__file__).parents[2], capture_output=True,
+                          env=clean_environment(folder, {"SRVTHREDS_STORE": str(database)}))
+    assert done.returncode == 0, f"not the same when run again:\n{done.stdout[-8000:]}{done.stderr[-2000:]}"
+    counts = dict(re.findall(r"(\w+)=(\d+)", done.stdout))
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        threds, steps = db.execute("select count(*), coalesce(sum(step), 0) from "
+                                   "(select step from thred union all select step from archive)").fetchone()
+        events = db.execute("select count(*) from event where source=0 and thred>0").fetchone()[0]
+    assert [int(counts[key]) for key in ("threds", "steps", "events")] == [threds, steps, events], done.stdout
+    return int(counts["accepted"])
+
+
 class Server:
     def __init__(self, folder, *arguments, profile="ef-detection", env=None):
         self.folder = Path(folder)
@@ -63,6 +81,7 @@ class Server:
         self.process = None
         self.ready = {}
         self.expect_sanitizer = False
+        self.can_replay = True  # whatever a test did, it can be run again from what is stored
 
     def start(self, *arguments, env=None, timeout=30, wait=True):
         """Starts it and returns when it is ready. A restart takes the same ports, so that who reconnects finds it."""
@@ -131,6 +150,9 @@ class Server:
             self.process = None
         found = SANITIZER.search(self.log_text())
         assert self.expect_sanitizer or not found, f"a sanitizer complained: {self.log_text()[found.start():][:4000]}"
+        database = self.data / "srvthreds.db"
+        if self.can_replay and database.exists() and database.stat().st_size < REPLAYED_MOST:
+            replay(self.folder, database)
 
     def http(self, method, path, body=None, token=None, port="session_http_port", headers=None, timeout=10):
         """(status, body): the body decoded if it is JSON. `body` is sent as JSON unless it is bytes."""

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs every thred of the store SRVTHREDS_STORE again from its rows and says what comes out otherwise; for test_kill.py,
+-- Runs every thred of the store SRVTHREDS_STORE again from its rows and says what comes out otherwise; for harness.py,
 -- by spec_runner.
 local runtime = require "core.runtime"
 local stores = require "core.store"
