@@ -56,7 +56,7 @@ def clean_environment(folder, more):
 
 
 def replay(folder, database):
-    """Runs every thred of a store again, from the file alone, to the byte. Returns how many steps it took as recorded."""
+    """Runs every thred of a store again, from the file alone, to the byte. Returns how many steps were not run."""
     done = subprocess.run([str(PROGRAM.parent / "spec_runner"), "tests/system/replay_store.lua"], text=True, timeout=600,
                           cwd=Path(__file__).parents[2], capture_output=True,
                           env=clean_environment(folder, {"SRVTHREDS_STORE": str(database)}))
