@@ -163,7 +163,8 @@ t.test("spawn: each of the names; without context nothing is copied; siblings ha
   w:pattern(KID:format "One")
   w:pattern(KID:format "Two")
   w:pattern [[p.pattern "Mk" { p.reaction "a" { p.where { type = "go" } {
-      on_true = function(_, thred) thred.mine = 1 end, transform = { title = "t" }, publish = "bob", spawn = { names = { "One", "Two" }, type = "sibling" } } },
+      on_true = function(_, thred) thred.mine = 1 end, transform = { title = "t" }, publish = "bob",
+      spawn = { names = { "One", "Two" }, type = "sibling" } } },
     p.reaction "b" { p.where { type = "y" } {} } }]]
   w:outcome { type = "go" }
   for _, name in ipairs { "one", "two" } do
