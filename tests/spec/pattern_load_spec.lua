@@ -36,6 +36,45 @@ local function call(fn, ...)
   return script.call({ now = 0, seed = 1 }, { cpu = 200, wall = 2000, memory = 1 << 25 }, fn, ...)
 end
 
+t.task("a table of the file is read-only in the pattern's functions, at every depth, and else as it was", function()
+  local loaded = load [[
+local names, seen, made = { "a", "b" }, { deep = { n = 1 } }, {}
+made[1] = "while it loads"
+local lib = { twice = function(n) return 2 * n end, list = names }
+local function note(list, key, value) list[key] = value end
+return p.pattern "Tables" { p.reaction "a" { p.filter(function(event)
+  if event.way == 1 then seen.x = 1 end
+  if event.way == 2 then table.insert(names, "c") end
+  if event.way == 3 then note(seen.deep, "n", 2) end
+  if event.way == 4 then table.sort(names) end
+  if event.way == 5 then rawset(made, 1, 2) end
+  local all = {}
+  for i, name in ipairs(names) do all[i] = name end
+  for key in pairs(seen) do all[#all + 1] = key end
+  return table.concat(all, ",") == "a,b,deep" and #names == 2 and table.concat(names) == "ab" and lib.twice(2) == 4
+    and made[1] == "while it loads" and seen.deep.n == 1 and next(seen) == "deep" and table.unpack(names) == "a"
+end) {} } }]]
+  local fn = loaded.reactions[1].condition.test
+  local names = { "seen", "names", "seen", nil, nil }
+  for way = 1, 5 do
+    local ok, e = call(fn, { way = way })
+    t.eq(ok, false, "way " .. way)
+    if names[way] then t.ok(e.message:find('the file\'s table "' .. names[way] .. '" is read-only', 1, true), e.message) end
+  end
+  t.eq({ call(fn, {}) }, { true, true })
+end)
+
+t.task("what the compiler writes is read right: many constants, lines far apart, functions in functions", function()
+  local bytecode = require "srvthreds.pattern.bytecode"
+  local source = { "local a, b, c = 0, 0, 0 local function f(x) local own = ('text'):rep(3) .. 1.5 .. 7 .. tostring(nil)" }
+  for i = 1, 300 do source[#source + 1] = ("own = own .. %d .. 'constant %d'"):format(i * 100000, i) end
+  source[#source + 1] = ("\n"):rep(200) .. "local function g() return function() b = c + x own = a end end return g end return f"
+  local fn = assert(_G.load(table.concat(source, "\n"), "@many"))()
+  local found = {}
+  for i, line in pairs(bytecode.assigned(fn)) do found[debug.getupvalue(fn, i)] = line end
+  t.eq(found, { b = 502 })
+end)
+
 t.task("the whole model", function()
   local loaded = load [[
 return p.pattern "Contact Response" {

@@ -202,11 +202,14 @@ t.test("an unbound event that was buried before it was routed starts its thred a
   w:close()
 end)
 
-local KEEPS = [[(function() local n = 0 return p.pattern "Keeps" { p.reaction "a" { p.where { type = "go" } {} },
+-- A table with a function in it is not guarded.
+local KEEPS = [[(function()
+  local k = { n = 0, add = function(k) k.n = k.n + 1 return k.n end }
+  return p.pattern "Keeps" { p.reaction "a" { p.where { type = "go" } {} },
   p.reaction "b" { p.any {
-    p.where { type = "say" } { transform = { title = function() n = n + 1 return "n" .. n end }, publish = "ann",
+    p.where { type = "say" } { transform = { title = function() return "n" .. k:add() end }, publish = "ann",
       transition = "$noTransition" },
-    p.where { type = "keep" } { transition = "$noTransition", on_true = function(_, thred) n = n + 1 thred.n = n end },
+    p.where { type = "keep" } { transition = "$noTransition", on_true = function(_, thred) thred.n = k:add() end },
     } } } end)()]]
 
 -- What running the second of two threds again gives.

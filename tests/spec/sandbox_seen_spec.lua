@@ -186,7 +186,7 @@ end)
 
 t.test("two patterns never see each other's writes", function()
   local load = require "srvthreds.pattern.load"
-  local modules = { ["lib/shared.lua"] = "local shared = { n = 0 } return shared" }
+  local modules = { ["lib/shared.lua"] = "local shared = { n = 0, f = function() end } return shared" }
   local function pattern(name)
     return world.task(function()
       return assert(load.load(([[

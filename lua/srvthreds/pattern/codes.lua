@@ -162,6 +162,11 @@ local list = {
     title = "the first reaction waits for an answer",
     text = "The first reaction starts threds; nothing was published yet that an event could answer, so no\n"
       .. "event ever matches." },
+  { name = "kept_state", code = "SRV-P040",
+    title = "a function keeps something beside the thred",
+    text = "A step must give the same again for the same thred and event, on any engine and after a restart. So\n"
+      .. "a pattern's functions don't assign to variables of the file, and don't go on with a coroutine or\n"
+      .. "iterator that was made outside of them. Keep it in the thred: thred.NAME = … in on_true." },
   { name = "limit_too_high", code = "SRV-P039",
     title = "a limit above what the system gives to a pattern",
     text = "limits = { cpu, wall, memory } of a pattern may be as high as the keys scripts.cpu_max,\n"

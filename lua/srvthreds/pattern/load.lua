@@ -4,6 +4,7 @@ local build = require "srvthreds.pattern.build"
 local names = require "srvthreds.pattern.names"
 local nodes = require "srvthreds.pattern.nodes"
 local plain = require "srvthreds.pattern.plain"
+local pure = require "srvthreds.pattern.pure"
 local report = require "srvthreds.pattern.report"
 local script = require "core.script"
 
@@ -208,6 +209,9 @@ function load.load(source, file, options)
   state.nodes = nodes.new(sources, function() return options.host or require "srvthreds.pattern".host or empty end)
   local note, node = run_file(state, source, file)
   if note and not is_plain(state, node) then note = nil end
+  if note and not options.stored then
+    pure.check { report = state.report, notes = state.nodes.notes, files = sources, node = node }
+  end
   local maxima = not options.stored and (options.maxima or script.maxima {}) or nil
   local pattern = note and build.pattern({ report = state.report, notes = state.nodes.notes, maxima = maxima }, note)
   local problems = state.report:sorted()
