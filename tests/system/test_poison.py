@@ -130,7 +130,7 @@ def test_scripts_that_fail(server):
     with server.connect("p0") as client:
         _, answer = server.http("POST", "/event?wait=10s", {"type": "bad.begin"}, token="p0")
         thred, = answer["threds"]
-        with Neighbours(server, load(1000)) as neighbours:
+        with Neighbours(server, load(2000)) as neighbours:  # five seconds of them
             took = {name: fail(server, client, name, thred) for name in SCRIPTS}
             took["filter"] = fail(server, client, "filter", None)
             assert neighbours.going() or SANITIZED
