@@ -6,6 +6,7 @@
  *      "update": values, for every document                             "after": all documents then, by id
  *      "task": {op, matcher?, values?, selector?, collector?}           "expect": its result
  *      "tasks": the whole list                                          "expect": the list of results
+ *    "docs" may be the name of a set: {"set": name, "docs": documents}, which is no case
  *    "index": fields to be declared first
  *    "error": [code, part of the message] instead; "unordered": lists of `expect` in any order}
  * created and modified are left out of documents, unless "stamps" is true, which shows what kind of text they hold.

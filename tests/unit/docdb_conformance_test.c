@@ -8,7 +8,7 @@
 
 #include "conformance/docdb_conformance.h"
 
-enum { CASES = 20 };
+enum { CASES = 700 };
 
 static int check(const char *url)
 {
