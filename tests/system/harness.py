@@ -56,9 +56,9 @@ def clean_environment(folder, more):
 
 
 def replay(folder, database):
-    """Runs every thred of a store again, from the file alone, to the byte. Returns how many steps were not run."""
-    done = subprocess.run([str(PROGRAM.parent / "spec_runner"), "tests/system/replay_store.lua"], text=True, timeout=600,
-                          cwd=Path(__file__).parents[2], capture_output=True,
+    """Runs every thred of a store again, from the file alone, to the byte. Returns how many steps it had to accept."""
+    done = subprocess.run([str(PROGRAM.parent / "spec_runner"), "tests/system/replay_store.lua"], text=True,
+                          timeout=600, cwd=Path(__file__).parents[2], capture_output=True,
                           env=clean_environment(folder, {"SRVTHREDS_STORE": str(database)}))
     assert done.returncode == 0, f"not the same when run again:\n{done.stdout[-8000:]}{done.stderr[-2000:]}"
     counts = dict(re.findall(r"(\w+)=(\d+)", done.stdout))
