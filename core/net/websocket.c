@@ -103,12 +103,21 @@ size_t net_ws_queued(const struct net_ws *ws)
 	return ws->out.len - ws->out_at;
 }
 
+/* Whoever isn't read can't be heard to answer: that is no reason to hang up. */
+static void trust_while_paused(struct net_ws *ws)
+{
+	lws_validity_confirmed(ws->wsi);
+	lws_set_timer_usecs(ws->wsi, ws->paused ? (lws_usec_t)ws->listener->config.limits.ping_ms * 1000 / 2
+						: LWS_SET_TIMER_USEC_CANCEL);
+}
+
 void net_ws_pause(struct net_ws *ws, bool pause)
 {
 	if (ws->paused == pause || !ws->wsi || ws->close_code)
 		return;
 	ws->paused = pause;
 	lws_rx_flow_control(ws->wsi, pause ? 0 : 1);
+	trust_while_paused(ws);
 	if (!pause)
 		lws_callback_on_writable(ws->wsi); /* what was read before is only looked at after an event */
 }
@@ -325,6 +334,10 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 		break;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		return send_queued(ws);
+	case LWS_CALLBACK_TIMER:
+		if (ws && ws->wsi && ws->paused)
+			trust_while_paused(ws);
+		break;
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
 		ws->peer_code = len >= 2 ? ((unsigned char *)in)[0] << 8 | ((unsigned char *)in)[1] : 1005;
 		return ws->close_code ? -1 : 0; /* the answer to ours ends it; a first one libwebsockets answers */

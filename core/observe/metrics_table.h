@@ -32,6 +32,9 @@
 	  "Scripts stopped by their limits of cpu, wall, memory or stack")                                             \
 	X(PATTERNS_PAUSED, GAUGE, "patterns_paused", "", 1, "Patterns that are paused")                                \
 	X(PATTERN_WAITING, GAUGE, "pattern_events_waiting", "pattern", 200, "Events that wait for a paused pattern")   \
+	X(HEAP, GAUGE, "heap_bytes", "", 1, "Memory that the process has allocated, of Lua and all else")              \
+	X(QUEUE_BYTES, GAUGE, "queue_bytes", "", 1, "Memory of events that are not processed yet")                     \
+	X(MEMORY_PRESSURE, GAUGE, "memory_pressure", "", 1, "1 while accepting waits for memory")                      \
 	X(BUILD_INFO, GAUGE, "build_info", "version,revision", 4, "1, with what was built")
 
 enum metric {

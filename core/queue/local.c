@@ -35,12 +35,20 @@ struct pending *pending_new(struct local_queue *q, struct topic *t, const struct
 	p->d.source = keep(&at, d->source);
 	p->d.doc = keep(&at, d->doc);
 	p->topic = t;
+	pending_charge(p, size);
 	HASH_ADD(hh, q->by_n, d.n, sizeof p->d.n, p);
 	return p;
 }
 
+void pending_charge(struct pending *p, size_t bytes)
+{
+	p->bytes += bytes;
+	p->topic->bytes += bytes;
+}
+
 void pending_free(struct local_queue *q, struct pending *p)
 {
+	p->topic->bytes -= p->bytes;
 	HASH_DEL(q->by_n, p);
 	if (p->shared && --p->shared->count == 0) {
 		if (q->release)
@@ -125,7 +133,8 @@ void topic_offer(struct topic *t, struct pending *p)
 /* A delivery that is new, or no longer held back: to the end of what is ready, or left on disk. */
 void local_arrive(struct topic *t, struct pending *p)
 {
-	if (!t->spilled && t->ready >= TOPIC_READY) {
+	bool full = t->ready >= TOPIC_READY || (!t->engine && t->bytes > t->q->s->options.queue_bytes / 4);
+	if (!t->spilled && full && t->last) {
 		t->spilled = true;
 		t->cursor = t->last->d.n;
 	}
@@ -283,7 +292,16 @@ static size_t depth(struct queue *base)
 	return HASH_COUNT(((struct local_queue *)base)->by_n);
 }
 
-static const struct queue_class queue_local = {local_accept, consume, settle, on_release, depth, back, is_empty};
+static size_t bytes(struct queue *base)
+{
+	struct local_queue *q = (struct local_queue *)base;
+	size_t sum = q->waiting_bytes;
+	for (struct topic *t = q->topics; t; t = t->hh.next)
+		sum += t->bytes;
+	return sum;
+}
+
+static const struct queue_class queue_local = {local_accept, consume, settle, on_release, depth, back, is_empty, bytes};
 
 struct local_queue *local_new(struct sqlite *s)
 {

@@ -23,6 +23,7 @@ struct pending {
 	struct topic *topic;
 	struct shared_ref *shared; /* counted holder of d.ref */
 	int64_t ticket;            /* held back until this is durable; 0 = not */
+	size_t bytes;              /* that it keeps in memory */
 	bool of_event;             /* settling it completes the event's row */
 	bool emitted;              /* its event is one that a step emitted */
 	bool old;                  /* of the backlog of this start */

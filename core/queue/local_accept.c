@@ -108,6 +108,7 @@ static int64_t take(struct local_queue *q, const struct accept *a, struct word *
 	struct pending *p = pending_new(q, t, &d);
 	p->of_event = true;
 	if (a->ref) {
+		pending_charge(p, a->body.len);
 		p->shared = xmalloc(sizeof *p->shared);
 		*p->shared = (struct shared_ref){a->ref, 1};
 	}
@@ -171,6 +172,7 @@ static struct waiting *wait_add(struct local_queue *q, const struct accept *a, s
 	w->source = source;
 	w->fn = fn;
 	w->arg = arg;
+	q->waiting_bytes += w->a.body.len;
 	*(q->waiting ? &q->waiting_last->next : &q->waiting) = w;
 	q->waiting_last = w;
 	source->waiting++;
@@ -187,6 +189,7 @@ static void wait_end(struct local_queue *q, struct waiting *w, const struct acce
 	if (q->waiting_last == w)
 		q->waiting_last = before;
 	w->source->waiting--;
+	q->waiting_bytes -= w->a.body.len;
 	if (e || result->kind != ACCEPT_NEW)
 		drop_ref(q, &w->a);
 	w->fn(w->arg, result, e);
@@ -236,7 +239,8 @@ static bool is_full(const struct local_queue *q)
 {
 	struct topic *t = NULL;
 	HASH_FIND(hh, q->topics, "engine", 6, t);
-	return sqlite_is_full(q->s) || (t && t->consumer.deliver && t->ready >= TOPIC_READY / 2);
+	return sqlite_is_full(q->s) ||
+	       (t && t->consumer.deliver && (t->ready >= TOPIC_READY / 2 || t->bytes >= q->s->options.queue_bytes));
 }
 
 static void walk(struct local_queue *q)
@@ -290,6 +294,7 @@ void local_accept_failed(struct local_queue *q, const struct error *e)
 {
 	struct waiting *list = q->waiting;
 	q->waiting = q->waiting_last = NULL;
+	q->waiting_bytes = 0;
 	while (list) {
 		struct waiting *w = list;
 		list = w->next;

@@ -8,7 +8,7 @@
 #include "queue/local.h"
 #include "store/sqlite.h"
 
-enum { TOPIC_READY = 4096, TOPIC_PAGE = 512, TOPIC_RUNNING = 1024 };
+enum { TOPIC_READY = 4096, TOPIC_PAGE = 512, TOPIC_RUNNING = 1024, PAGE_BYTES = 4 << 20 };
 
 struct shared_ref {
 	int ref, count;
@@ -20,6 +20,7 @@ struct topic {
 	struct consumer consumer; /* deliver NULL: none */
 	struct pending *first, *last;
 	size_t ready, running;
+	size_t bytes;       /* of all its deliveries in memory */
 	int64_t cursor;     /* spilled: rows up to this n are in memory or settled */
 	int64_t spill_last; /* the last row that is on disk only */
 	bool engine;        /* holds events that were accepted */
@@ -50,6 +51,7 @@ struct local_queue {
 	struct pending *by_n;             /* all that aren't settled */
 	struct pending *held, *held_last; /* until they are durable, in order */
 	struct waiting *waiting, *waiting_last;
+	size_t waiting_bytes;
 	uint32_t pass;
 	int64_t start_n; /* rows below are of the backlog of this start */
 	size_t old;
@@ -63,6 +65,7 @@ void topic_offer(struct topic *t, struct pending *p);
 void topic_kick(struct topic *t);
 void local_arrive(struct topic *t, struct pending *p); /* new, or no longer held back */
 struct pending *pending_new(struct local_queue *q, struct topic *t, const struct delivery *d);
+void pending_charge(struct pending *p, size_t bytes);
 void pending_free(struct local_queue *q, struct pending *p);
 
 int local_accept(struct queue *base, const struct accept *a, struct accepted *out, accepted_fn fn, void *arg,

@@ -17,7 +17,7 @@ struct page {
 	struct sqlite_read read;
 	struct topic *topic;
 	int64_t after, word, durable_n;
-	bool engine;
+	bool engine, more; /* it ended before the topic did */
 	size_t count;
 	struct row rows[TOPIC_PAGE];
 };
@@ -56,10 +56,15 @@ static void page_work(struct sqlite_read *read, struct sqlite_reader *reader)
 	sqlite3_bind_int64(st, 1, page->after);
 	sqlite3_bind_int64(st, 2, page->word);
 	sqlite3_bind_int(st, 3, TOPIC_PAGE);
-	int rc;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
-		page_row(&page->rows[page->count++], st);
-	read->rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
+	int rc = SQLITE_DONE;
+	size_t size = 0;
+	while (size < PAGE_BYTES && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct row *r = &page->rows[page->count++];
+		page_row(r, st);
+		size += r->d.doc.len + r->d.message.len;
+	}
+	page->more = size >= PAGE_BYTES || page->count == TOPIC_PAGE;
+	read->rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
 	sqlite3_finalize(st);
 }
 
@@ -98,7 +103,7 @@ static void page_done(struct sqlite_read *read)
 		t->reading = false;
 		for (size_t i = 0; i < page->count && read->rc == SQLITE_OK; i++)
 			take_row(t, &page->rows[i]);
-		if (read->rc == SQLITE_OK && page->count < TOPIC_PAGE) {
+		if (read->rc == SQLITE_OK && !page->more) {
 			if (t->cursor < page->durable_n)
 				t->cursor = page->durable_n;
 			t->spilled = t->spill_last > t->cursor;
@@ -116,6 +121,8 @@ static void page_done(struct sqlite_read *read)
 void topic_read(struct topic *t)
 {
 	struct sqlite *s = t->q->s;
+	if ((t->ready || t->running) && t->bytes > s->options.queue_bytes / 4)
+		return; /* what is here comes first */
 	if (!t->spilled || t->reading || t->ready >= TOPIC_PAGE || !t->consumer.deliver || !s->ready || s->closing)
 		return;
 	if (t->cursor >= s->durable_n && t->spill_last > s->durable_n)

@@ -291,6 +291,12 @@ static int l_depth(lua_State *L)
 	return 1;
 }
 
+static int l_bytes(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)queue_bytes(lua_store_check(L, 1)->queue));
+	return 1;
+}
+
 static int l_back(lua_State *L)
 {
 	struct lua_store *o = lua_store_check(L, 1);
@@ -313,7 +319,8 @@ void lua_queue_open(lua_State *L, int store)
 	static const luaL_Reg methods[] = {{"accept", l_accept}, {"accept_event", l_accept_event},
 					   {"settle", l_settle}, {"consume", l_consume},
 					   {"depth", l_depth},   {"back", l_back},
-					   {"empty", l_empty},   {NULL, NULL}};
+					   {"empty", l_empty},   {"bytes", l_bytes},
+					   {NULL, NULL}};
 	int owner = lua_absindex(L, store);
 	struct lua_store **queue = lua_newuserdatauv(L, sizeof *queue, 1);
 	*queue = *(struct lua_store **)lua_touserdata(L, owner);

@@ -32,6 +32,11 @@ size_t queue_depth(struct queue *q)
 	return q->class->depth(q);
 }
 
+size_t queue_bytes(struct queue *q)
+{
+	return q->class->bytes(q);
+}
+
 void queue_back(struct queue *q, int64_t n)
 {
 	q->class->back(q, n);

@@ -60,6 +60,8 @@ int64_t queue_settle(struct queue *q, const struct store_changes *changes, struc
 void queue_on_release(struct queue *q, void (*fn)(void *arg, int ref), void *arg);
 /* Deliveries known and not settled, of all topics; for metrics. */
 size_t queue_depth(struct queue *q);
+/* What they and the accepts that wait hold in memory. */
+size_t queue_bytes(struct queue *q);
 /* Gives a delivery back, unsettled: it comes again, in its place by n. End the consumer first, or it comes at once. */
 void queue_back(struct queue *q, int64_t n);
 /* Nothing of this topic waits or runs, in memory or on disk. False while that isn't known: before it is consumed. */

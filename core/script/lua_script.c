@@ -41,6 +41,8 @@ static int l_memory(lua_State *L)
 	lua_setfield(L, -2, "scripts");
 	lua_pushinteger(L, (lua_Integer)m.contexts);
 	lua_setfield(L, -2, "contexts");
+	lua_pushinteger(L, (lua_Integer)m.heap);
+	lua_setfield(L, -2, "heap");
 	return 1;
 }
 

@@ -182,8 +182,22 @@ void *script_alloc(void *script, void *p, size_t old_size, size_t new_size)
 	return NULL;
 }
 
+/* jemalloc's, where it is linked (no sanitizer). */
+extern int mallctl(const char *name, void *old, size_t *old_len, void *new, size_t new_len) __attribute__((weak));
+
+/* What the pool has taken but not handed out is not counted: it will be used again. */
+static size_t heap_of(const struct script *s)
+{
+	uint64_t epoch = 1;
+	size_t allocated = 0, len = sizeof allocated, in_pool = s->total > s->pool.large ? s->total - s->pool.large : 0;
+	if (!mallctl || mallctl("epoch", NULL, NULL, &epoch, sizeof epoch) ||
+	    mallctl("stats.allocated", &allocated, &len, NULL, 0))
+		return s->total;
+	return allocated > s->pool.chunk_bytes ? allocated - s->pool.chunk_bytes + in_pool : s->total;
+}
+
 struct script_memory script_memory(lua_State *L)
 {
 	struct script *s = script_of(L);
-	return (struct script_memory){s->total, s->total - s->root->used, s->owners_len - s->spare_len - 1};
+	return (struct script_memory){s->total, s->total - s->root->used, s->owners_len - s->spare_len - 1, heap_of(s)};
 }

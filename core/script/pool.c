@@ -28,6 +28,7 @@ static void *carve(struct pool *pool, size_t size)
 		madvise(chunk, CHUNK, MADV_HUGEPAGE); /* advice: where it fails, small pages do */
 		chunk->next = pool->chunks;
 		pool->chunks = chunk;
+		pool->chunk_bytes += CHUNK;
 		pool->room = (char *)chunk + POOL_STEP;
 		pool->room_len = CHUNK - POOL_STEP;
 	}
@@ -37,10 +38,18 @@ static void *carve(struct pool *pool, size_t size)
 	return p;
 }
 
+static void *take_large(struct pool *pool, size_t size)
+{
+	void *p = malloc(size);
+	if (p)
+		pool->large += size;
+	return p;
+}
+
 void *pool_take(struct pool *pool, size_t size)
 {
 	if (!POOLED(size))
-		return malloc(size);
+		return take_large(pool, size);
 	size_t class = class_of(size);
 	struct pool_slot *slot = pool->slots[class];
 	if (!slot)
@@ -54,6 +63,7 @@ void *pool_take(struct pool *pool, size_t size)
 void pool_give(struct pool *pool, void *p, size_t size)
 {
 	if (!POOLED(size)) {
+		pool->large -= size;
 		free(p);
 		return;
 	}
@@ -64,8 +74,12 @@ void pool_give(struct pool *pool, void *p, size_t size)
 
 void *pool_resize(struct pool *pool, void *p, size_t old_size, size_t new_size)
 {
-	if (!POOLED(old_size) && !POOLED(new_size))
-		return realloc(p, new_size);
+	if (!POOLED(old_size) && !POOLED(new_size)) {
+		void *grown = realloc(p, new_size);
+		if (grown)
+			pool->large += new_size - old_size;
+		return grown;
+	}
 	if (POOLED(old_size) && POOLED(new_size) && class_of(old_size) == class_of(new_size))
 		return p;
 	void *moved = pool_take(pool, new_size);

@@ -22,6 +22,8 @@ struct pool {
 	char *room; /* of the newest chunk: not handed out yet */
 	size_t room_len;
 	struct pool_slot *chunks; /* owned */
+	size_t chunk_bytes;
+	size_t large; /* bytes of blocks that are no pool's */
 };
 
 /* Zeroed is empty. NULL when memory is exhausted. */

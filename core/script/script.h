@@ -31,6 +31,7 @@ int luaopen_core_script(lua_State *L);
 struct script_memory {
 	size_t total, scripts;
 	size_t contexts; /* owners that still hold blocks */
+	size_t heap;     /* bytes that the process has allocated and not freed, Lua's and all others */
 };
 struct script_memory script_memory(lua_State *L);
 

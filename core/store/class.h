@@ -40,6 +40,7 @@ struct queue_class {
 	size_t (*depth)(struct queue *q);
 	void (*back)(struct queue *q, int64_t n);
 	bool (*empty)(struct queue *q, struct span topic);
+	size_t (*bytes)(struct queue *q);
 };
 
 /* First member of a backend's own struct. */

@@ -529,6 +529,7 @@ static int l_open(lua_State *L)
 		.records_keep_ms = duration_field(L, 1, "records_keep"),
 		.wal_limit = lua_int_field(L, 1, "wal_limit", 0),
 		.cache_bytes = (size_t)lua_int_field(L, 1, "cache_bytes", 0),
+		.queue_bytes = (size_t)lua_int_field(L, 1, "queue_bytes", 0),
 		.max_pages = lua_int_field(L, 1, "max_pages", 0),
 	};
 	struct lua_store **slot = lua_newuserdatauv(L, sizeof(struct lua_store *), 0);

@@ -19,6 +19,7 @@ static void defaults(struct sqlite *s, const struct store_options *o)
 	x->records_keep_ms = o->records_keep_ms > x->dedup_keep_ms ? o->records_keep_ms : x->dedup_keep_ms;
 	x->inbox_keep_ms = o->inbox_keep_ms ? o->inbox_keep_ms : 7 * (int64_t)DURATION_DAY;
 	x->cache_bytes = o->cache_bytes ? o->cache_bytes : 64 << 20;
+	x->queue_bytes = o->queue_bytes ? o->queue_bytes : 256 << 20;
 	x->batch_steps = o->batch_steps ? o->batch_steps : 1024;
 	x->batch_bytes = o->batch_bytes ? o->batch_bytes : 4 << 20;
 }
@@ -53,12 +54,20 @@ static int limit_pages(struct sqlite *s)
 	return sqlite_exec(s->writer.db, sql);
 }
 
+static void cache_pages(struct sqlite *s)
+{
+	char sql[64];
+	sqlite3_snprintf(sizeof sql, sql, "pragma cache_size=-%lld", (long long)(s->options.cache_bytes / 1024 + 1));
+	sqlite_exec(s->writer.db, sql);
+}
+
 static int start(struct sqlite *s, struct error *e)
 {
 	if (!(s->base.class == &store_memory) && take_folder(s, e))
 		return -1;
 	if (sqlite_connect(s, &s->writer.db, e) || sqlite_create(s, e) || sqlite_load(s, e))
 		return -1;
+	cache_pages(s);
 	if (s->options.max_pages)
 		limit_pages(s);
 	if (!s->inline_ && sqlite_checkpoint_start(s, e))

@@ -60,7 +60,8 @@ struct store_options {
 	int64_t inbox_keep_ms;   /* 0 = 7 days */
 	int64_t records_keep_ms; /* records and the archive; at least as long as marks, which are in the same rows */
 	int64_t wal_limit;       /* bytes before a checkpoint is due; 0 = 16 MB */
-	size_t cache_bytes;      /* live threds kept in memory; 0 = 64 MB */
+	size_t cache_bytes;      /* live threds kept in memory, and as much of pages; 0 = 64 MB */
+	size_t queue_bytes;      /* events in memory that aren't processed: beyond this accept waits; 0 = 256 MB */
 	size_t batch_steps;      /* beyond this accept waits; 0 = 1024 */
 	size_t batch_bytes;      /* likewise; 0 = 4 MB */
 	int64_t max_pages;       /* tests of a full disk: PRAGMA max_page_count; 0 = none */

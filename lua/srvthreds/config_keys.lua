@@ -82,6 +82,16 @@ local keys = {
   { key = "pause.waiting", type = "integer", default = 100000, min = 0,
     help = "so many events wait for one paused pattern; what is more becomes dead letters" },
 
+  { group = "Memory" },
+  { key = "memory.limit", type = "size", min = 67108864, unset = "half of what the machine or its container has, at least 256MiB",
+    help = "of the process: near it less is accepted (HTTP 503, sessions wait); nothing that was accepted is lost" },
+  { key = "memory.scripts", type = "size", min = 1048576, unset = "a quarter of memory.limit",
+    help = "of all scripts together: near it steps wait; above it the largest are ended" },
+  { key = "memory.queue", type = "size", min = 1048576, unset = "an eighth of memory.limit",
+    help = "of events in memory that are not processed yet; accepting waits beyond that" },
+  { key = "memory.cache", type = "size", min = 1048576, unset = "an eighth of memory.limit, at most 128MiB",
+    help = "half for live threds, half for pages of the store" },
+
   { group = "Who may do what" },
   { key = "auth.dev_tokens", type = "boolean", unset = "true for `dev` on a loopback address, else false",
     help = "a participant's id is taken as its token; on loopback only" },

@@ -7,12 +7,12 @@ local runtime = require "core.runtime"
 local gauges = {}
 gauges.__index = gauges
 
----@param options { store: table, queue: table, directory: table, patterns: table, pauses: table?, registry: table? }
+---@param options { store: table, queue: table, directory: table, patterns: table, pauses: table?, registry: table?, pressure: table? }
 ---@return fun() collect to be called in a task before metrics.text
 function gauges.collector(options)
   local self = setmetatable({
     store = options.store, queue = options.queue, directory = options.directory, patterns = options.patterns,
-    pauses = options.pauses, registry = options.registry,
+    pauses = options.pauses, registry = options.registry, pressure = options.pressure,
     shown = {}, known = {},
   }, gauges)
   return function() self:collect() end
@@ -81,6 +81,10 @@ function gauges:collect()
   sessions(self)
   paused(self)
   queues(self)
+  if self.pressure then
+    gauge(self, "heap_bytes", {}):set(self.pressure.memory().heap)
+    gauge(self, "queue_bytes", {}):set(self.queue:bytes())
+  end
   gauge(self, "lua_memory_bytes", {}):set(collectgarbage "count" * 1024)
   for key, g in pairs(self.shown) do
     if not self.now[key] then g:hide() end

@@ -21,8 +21,10 @@ local health = require "srvthreds.health"
 local live = require "srvthreds.live"
 local log_levels = require "srvthreds.log_levels"
 local patterns = require "srvthreds.engine.patterns"
+local pressure = require "srvthreds.pressure"
 local profiles = require "srvthreds.profile"
 local registry = require "srvthreds.session.registry"
+local script = require "core.script"
 local session_http = require "srvthreds.session.http"
 local session_ws = require "srvthreds.session.websocket"
 local version = require "srvthreds.version"
@@ -81,7 +83,10 @@ local function open_store(self)
   if not ok then fail(e) end
   self.store, self.queue = stores.open {
     url = store_url(config), queue = config.queue, dedup_keep = config["dedup.keep"], inbox_keep = config["inbox.keep"],
-    records_keep = config["records.keep"],
+    records_keep = config["records.keep"], cache_bytes = self.limits.cache // 2, queue_bytes = self.limits.queue,
+  }
+  self.pressure = pressure.new {
+    limit = self.limits.limit, scripts = self.limits.scripts, queued = self.limits.queue, queue = self.queue,
   }
 end
 
@@ -143,6 +148,7 @@ local function start_engine(self)
   self.engine = engine.new {
     store = self.store, queue = self.queue, patterns = self.patterns, directory = self.directory,
     push = function(who, id, bytes) self.registry:push(who, id, bytes) end,
+    pressure = self.pressure,
     pauses = {
       after = self.config["pause.after"], within = self.config["pause.within"], events = self.config["pause.events"],
       waiting = self.config["pause.waiting"],
@@ -215,7 +221,7 @@ local function listen(self)
   local limits = { size = config["limits.event_size"], depth = config["limits.depth"] }
   local sessions = {
     store = self.store, queue = self.queue, auth = self.auth, registry = self.registry, limits = limits,
-    version = version.string, refused = metrics.counter "srvthreds_events_refused_total",
+    version = version.string, pressure = self.pressure, refused = metrics.counter "srvthreds_events_refused_total",
     wait_for = function(n, fn) return self.engine:wait_for(n, fn) end, waiting = 0, waiting_bytes = 0,
   }
   local api = admin.new { engine = self.engine, store = self.store, queue = self.queue, live = self.live, auth = self.auth,
@@ -225,8 +231,9 @@ local function listen(self)
   self.health:check("docdb", function() return self.docdb:ready() end)
   self.health:collect(gauges.collector {
     store = self.store, queue = self.queue, directory = self.directory, patterns = self.patterns,
-    pauses = self.engine.pauses, registry = self.registry,
+    pauses = self.engine.pauses, registry = self.registry, pressure = self.pressure,
   })
+  self.health:note("memory", function() return self.pressure:summary() end)
   self.health:note("patterns", function() return self.engine.pauses:summary() end)
   self.health:collect(function() count_refused(self, sessions.refused) end)
   local function on_health(req) return self.health:handle(req) end
@@ -285,6 +292,7 @@ function service:stop(code)
   if self.agents then self.agents:stop() end
   drain(self)
   if self.docdb then self.docdb:close() end
+  if self.pressure then self.pressure:close() end
   if self.store then self.store:close() end
   for _, server in ipairs(self.servers) do server:close(0) end
   log.info("stopped", {})
@@ -293,6 +301,8 @@ end
 
 local function start(self, options)
   open_logs(self.config)
+  self.limits = pressure.limits(self.config)
+  script.maxima { total = self.limits.scripts }
   open_store(self)
   open_docdb(self)
   load_profile(self, options.profile, options.default_profile)

@@ -407,6 +407,51 @@ static void outcome_of_what_was_put_aside(void **state)
 	bed_close(b);
 }
 
+static void told(void *arg, const struct accepted *result, const struct error *e)
+{
+	assert_null(e);
+	*(int64_t *)arg = result->n;
+}
+
+/* Beyond so many bytes of events that aren't processed accepting waits; what a start finds comes in no larger portions. */
+static void bytes_in_memory_are_bounded(void **state)
+{
+	enum { SIZE = 900, ALL = 60, ROOM = 30 };
+	struct bed *b = *state;
+	bed_open(b, &(struct store_options){.queue_bytes = (size_t)ROOM * SIZE});
+	bed_consume(b, "engine");
+	int64_t waited = 0;
+	size_t accepted = 0;
+	for (; accepted < ALL && !waited; accepted++) {
+		char id[16], body[SIZE + 100];
+		struct accepted out;
+		struct error e = {0};
+		snprintf(id, sizeof id, "e%zu", accepted);
+		struct accept a = an_event("ann", id, "x");
+		snprintf(body, sizeof body, "{\"id\":\"%s\",\"pad\":\"%0*d\"}", id, SIZE, 0);
+		a.body = text(body);
+		bool full = queue_bytes(b->queue) >= (size_t)ROOM * SIZE;
+		waited = queue_accept(b->queue, &a, &out, told, &waited, &e) == STORE_WAITS ? -1 : 0;
+		assert_true(waited || !full);
+		if (waited && !full) { /* only for a look at the disk */
+			bed_until(b, &waited, 1);
+			waited = 0;
+		}
+	}
+	assert_in_range(accepted, ROOM / 2, ROOM + 1);
+	until_count(b, accepted - 1);
+	assert_int_equal(waited, -1);
+	assert_true(queue_bytes(b->queue) > (size_t)(accepted - 1) * SIZE);
+	settle(b, b->got[0].n, OUTCOME_MATCHED);
+	settle(b, b->got[1].n, OUTCOME_MATCHED);
+	bed_until(b, &waited, 1);
+	until_count(b, accepted);
+	for (size_t i = 2; i < b->count; i++)
+		bed_durable(b, settle(b, b->got[i].n, OUTCOME_MATCHED));
+	assert_int_equal(queue_bytes(b->queue), 0);
+	bed_close(b);
+}
+
 static void inbox_rows(void *arg, const struct rows *rows, const struct error *e)
 {
 	struct sizes *x = arg;
@@ -477,6 +522,7 @@ int queue_conformance(const char *scheme, bool durable, bool virtual_time)
 		BED_TEST(messages_and_services),
 		BED_TEST(dead_letters_are_kept_and_retried),
 		BED_TEST(more_than_memory_holds),
+		BED_TEST(bytes_in_memory_are_bounded),
 		BED_TEST(put_aside_and_given_back),
 		BED_TEST(outcome_of_what_was_put_aside),
 		BED_TEST(old_things_are_swept),

@@ -161,7 +161,7 @@ def pause_and_kill(server, rng):
 
 
 def test_kills_while_it_is_paused(tmp_path):
-    """Nothing is lost, done twice or out of order, however the process ends between pausing and the last that waited."""
+    """Nothing is lost, done twice or out of order, however the process ends while something waits."""
     rng, rounds = random.Random(SEED), load(10)
     server = Server(tmp_path, f"--profiles={PROFILES}", profile="exact").start()
     try:

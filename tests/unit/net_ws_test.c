@@ -486,6 +486,26 @@ static void silent_clients_are_asked(void **state)
 	finish(&s);
 }
 
+/* Its answers lie unread: for longer than anybody else would be waited for. */
+static void who_is_paused_is_not_given_up(void **state)
+{
+	(void)state;
+	struct server s;
+	struct peer p;
+	start(&s, (struct net_limits){.ping_ms = 1000});
+	open_to(&p, &s);
+	net_ws_pause(s.ws, true);
+	for (uint64_t begun = uv_hrtime(); uv_hrtime() - begun < 2700000000u && !s.closed;)
+		peer_turn(&p);
+	assert_int_equal(s.closed, 0);
+	net_ws_pause(s.ws, false);
+	send_frame(&p, 0x81, "hello", 5);
+	wait_messages(&s, 1);
+	wait_closed(&s, 1); /* from now on it has to answer */
+	peer_close(&p);
+	finish(&s);
+}
+
 static void stop_says_1012(void **state)
 {
 	(void)state;
@@ -553,6 +573,7 @@ int main(void)
 		cmocka_unit_test(slow_reader),
 		cmocka_unit_test(pause_reading),
 		cmocka_unit_test(silent_clients_are_asked),
+		cmocka_unit_test(who_is_paused_is_not_given_up),
 		cmocka_unit_test(stop_says_1012),
 		cmocka_unit_test(many_clients),
 	};

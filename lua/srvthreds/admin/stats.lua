@@ -3,6 +3,7 @@
 
 local json = require "core.json"
 local runtime = require "core.runtime"
+local script = require "core.script"
 local usage = require "srvthreds.admin.usage"
 
 -- Resident memory of the process in bytes, or nil where /proc isn't.
@@ -40,7 +41,9 @@ local function stats(admin)
     processed = { total = sum(outcomes), outcomes = outcomes },
     rates = { steps_per_s_10 = feed:rate(10), steps_per_s_60 = feed:rate(60) },
     store = { ready = ok, reason = not ok and tostring(reason) or nil, counts = admin.store:counts() },
-    memory = { lua_bytes = math.tointeger(collectgarbage "count" * 1024 // 1), rss_bytes = resident() },
+    memory = { heap_bytes = script.memory().heap, script_bytes = script.memory().scripts,
+      queue_bytes = admin.queue:bytes(), pressure = admin.engine.pressure and admin.engine.pressure.high or false,
+      lua_bytes = math.tointeger(collectgarbage "count" * 1024 // 1), rss_bytes = resident() },
     scripts = usage.of(), paused = paused(admin),
     sessions = json.array(admin.directory:connected()), watchers = feed.count,
   }

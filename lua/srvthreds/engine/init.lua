@@ -36,6 +36,7 @@ engine.__index = engine
 ---@field directory table who exists: participants, groups, roles, services
 ---@field push fun(participant: string, event_id: string, bytes: string)? tells sessions of a new inbox entry
 ---@field watch fun(kind: string, what: table)? the live feed
+---@field pressure { steps_wait: boolean, wait_to_step: function }? memory: whether another step may begin
 ---@field pauses srvthreds.PauseOptions? when a pattern is paused, and what becomes of its events
 
 ---@param options EngineOptions
@@ -45,7 +46,7 @@ function engine.new(options)
     push = options.push or function() end, watch = options.watch, key = options.store:key(),
     log = logs.logger { module = "engine" }, waiters = {}, epoch = 0,
     routes = {}, changes = {}, sources = sources, builtin = builtin,
-    resolve = addresses.of_step, expire = steps.expire,
+    pressure = options.pressure, resolve = addresses.of_step, expire = steps.expire,
   }, engine)
   self.offers = offers.new(self)
   self.pauses = pauses.new(self, options.pauses)
@@ -103,6 +104,8 @@ end
 ---One delivery, to its end. Never raises: what goes wrong becomes a dead letter.
 function engine:handle(delivery)
   delivery.epoch = self.epoch
+  local pressure = self.pressure
+  if pressure and pressure.steps_wait then pressure:wait_to_step() end
   local ok, e = xpcall(self.begin, codes.traced, self, delivery)
   if ok then return end
   local buried, again = self:is_lost(delivery.epoch), e

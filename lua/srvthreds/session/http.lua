@@ -92,6 +92,14 @@ local function values_path(req)
 end
 
 ---@param agent table { queue, auth, limits, refused, wait_for, waiting = 0, waiting_bytes = 0 }
+-- Not read, not queued: the same request again, a little later, is as good.
+local function refuse_for_now(agent, req)
+  agent.refused:add()
+  local e = { code = codes.server, message = "too much is waiting to be processed: send it again in a second" }
+  req:respond(503, json.encode { error = e }, { ["Retry-After"] = "1" })
+  return true
+end
+
 ---@return boolean true if the path was one of ours
 function http.handle(agent, req)
   local thred_id, re
@@ -105,6 +113,10 @@ function http.handle(agent, req)
   if req.method ~= "POST" then
     respond_error(req, codes.error(codes.client, ("%s takes POST"):format(req.path)), 405)
     return true
+  end
+  if agent.pressure then
+    agent.pressure:touch()
+    if agent.pressure.high then return refuse_for_now(agent, req) end
   end
   local who = agent.auth:check(agent.auth.bearer(req))
   if not who then

@@ -102,6 +102,7 @@ local function on_event(self, event)
   local ok, e = pcall(function()
     local doc = accept.prepare(event, { id = self.participant }, runtime.now())
     id = doc.id
+    if self.agent.pressure then self.agent.pressure:wait_to_take() end
     local function answer(err)
       if err then return send_error(self, err, id) end
       send(self, { accepted = { id = id } })

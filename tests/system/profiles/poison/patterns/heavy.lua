@@ -8,8 +8,8 @@ return p.pattern "Heavy" {
   },
   p.reaction "count" {
     p.where { type = "heavy.add" } {
-      on_true = function(_, thred)
-        for _ = 1, 300000 do end
+      on_true = function(event, thred)
+        for _ = 1, 300000 * (event:value "times" or 1) do end
         thred.count = thred.count + 1
       end,
       transition = "$noTransition",
