@@ -56,8 +56,8 @@ class Posts(threading.Thread):
 
 def outcomes(path):
     with closing(sqlite3.connect(path)) as db:
-        rows = db.execute("select coalesce((select 'dead' from dead d where d.event=e.n), outcome), count(*) from event e "
-                          "where source>0 and json_extract(body, '$.type') like 'heavy.%' group by 1")
+        rows = db.execute("select coalesce((select 'dead' from dead d where d.event=e.n), outcome), count(*) "
+                          "from event e where source>0 and json_extract(body, '$.type') like 'heavy.%' group by 1")
         return dict(rows.fetchall())
 
 
