@@ -68,11 +68,11 @@ t.task("what the compiler writes is read right: many constants, lines far apart,
   local bytecode = require "srvthreds.pattern.bytecode"
   local source = { "local a, b, c = 0, 0, 0 local function f(x) local own = ('text'):rep(3) .. 1.5 .. 7 .. tostring(nil)" }
   for i = 1, 300 do source[#source + 1] = ("own = own .. %d .. 'constant %d'"):format(i * 100000, i) end
-  source[#source + 1] = ("\n"):rep(200) .. "local function g() return function() b = c + x own = a end end return g end return f"
+  source[#source + 1] = ("\n"):rep(200) .. "local function g() return function() b = c + x own = a end end c = 1 return g end return f"
   local fn = assert(_G.load(table.concat(source, "\n"), "@many"))()
   local found = {}
   for i, line in pairs(bytecode.assigned(fn)) do found[debug.getupvalue(fn, i)] = line end
-  t.eq(found, { b = 502 })
+  t.eq(found, { b = 502, c = 502 })
 end)
 
 t.task("the whole model", function()
