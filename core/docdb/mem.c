@@ -17,7 +17,7 @@ struct mem_block {
 void *mem_take(struct mem *m, size_t size)
 {
 	size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-	if ((size_t)(m->end - m->p) < size) {
+	if (!m->p || (size_t)(m->end - m->p) < size) {
 		size_t room = size > BLOCK / 2 ? size + BLOCK : BLOCK;
 		struct mem_block *b = xmalloc(sizeof *b + room);
 		b->next = m->blocks;

@@ -27,8 +27,8 @@
 #define MEMORY_BYTES    (32 << 20)
 #define STRING_MAX      ((size_t)1 << 20) /* what our string functions build for a script */
 #define VALUES_MAX      100000            /* values that one function returns to a script */
-#define LOG_LINES_MAX   1000         /* in one step, which are written without a pause */
-#define LOG_BYTES_MAX   (256u << 10) /* of them together */
+#define LOG_LINES_MAX   1000              /* in one step, which are written without a pause */
+#define LOG_BYTES_MAX   (256u << 10)      /* of them together */
 #define PCALL_DEPTH_MAX 190
 #define CLOSE_DEPTH_MAX 100
 #define DEPTH_MAX       50000 /* calls in each other; judged when the stack or what they hold grows large */

@@ -8,7 +8,7 @@
 
 #include "conformance/docdb_conformance.h"
 
-enum { CASES = 700 };
+enum { CASES = 1100 };
 
 static int check(const char *url)
 {
