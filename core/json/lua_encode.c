@@ -55,7 +55,7 @@ static int too_large(struct encoder *enc, const struct frame *frame)
 	if (enc->max >= 1 << 20)
 		snprintf(what, sizeof what, "makes the JSON larger than %zu MiB", enc->max >> 20);
 	else
-		snprintf(what, sizeof what, "makes the JSON larger than %zu bytes", enc->max);
+		snprintf(what, sizeof what, "makes the JSON larger than %zu KiB", enc->max >> 10);
 	return fail(enc, frame, what);
 }
 

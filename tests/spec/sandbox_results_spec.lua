@@ -11,6 +11,7 @@ local HOSTILE = ("setmetatable({ 'ann' }, { __index = %s, __len = %s, __pairs = 
   :gsub("%%s", LOOP)
 local BUSHY = "(function() local b = {} for _ = 1, 60 do b = { a = b, b = b } end return b end)()"
 local BUSHY_LIST = "(function() local b = { 'ann' } for _ = 1, 60 do b = { b, b } end return b end)()"
+local LARGE = "(function() return ('x'):rep(500000) end)"
 local CYCLE = "(function() local c = {} c[1] = c return c end)()"
 
 local function where(directives) return 'p.where { type = "go" } { ' .. directives .. " }" end
@@ -21,7 +22,7 @@ local CASES = {
   { "a transform of metamethods", where("transform = function() return HOSTILE end, publish = 'ann'"), nil },
   { "a leaf of metamethods", where("transform = { content = function() return { values = HOSTILE } end }, publish = 'ann'"), nil },
   { "a bushy transform", where("transform = function() return BUSHY end, publish = 'ann'"), "the script was ended" },
-  { "a bushy leaf", where("transform = { content = function() return BUSHY end }, publish = 'ann'"), "larger than 1 MiB" },
+  { "a bushy leaf", where("transform = { content = function() return BUSHY end }, publish = 'ann'"), "larger than 1020 KiB" },
   { "a transform inside itself", where("transform = function() return CYCLE end, publish = 'ann'"), "contains itself" },
   { "a leaf inside itself", where("transform = { content = function() return CYCLE end }, publish = 'ann'"), "contains itself" },
   { "a leaf of metamethods", where("transform = { content = function() return HOSTILE end }, publish = 'ann'"), nil },
@@ -29,7 +30,7 @@ local CASES = {
   { "bushy addressees", where("transform = { title = 'x' }, publish = function() return BUSHY_LIST end"), "the script was ended" },
   { "addressees inside themselves", where("transform = { title = 'x' }, publish = function() return CYCLE end"), "contains itself" },
   { "too many addressees", where([[transform = { title = 'x' }, publish = function()
-    local all = {} for i = 1, 20000 do all[i] = "p" .. i end return all end]]), "more than 10000 addressees" },
+    local all = {} for i = 1, 20000 do all[i] = "p" .. i end return all end]]), "more than 2000 addressees" },
   { "a filter's result", 'p.where { type = "go", when = function() return HOSTILE end } {}', "returns true or false" },
   { "on_true's result", on_true "return HOSTILE", nil },
   { "an error of metamethods", on_true "error(HOSTILE)", "an error value that is a table" },
@@ -49,10 +50,27 @@ local CASES = {
   { "bushy locals, caught", on_true "while true do pcall(function() thred.x = BUSHY end) end", "the script was ended" },
   { "a local inside itself", on_true "thred.x = CYCLE", "contains itself" },
   { "a local of metamethods", on_true "thred.x = HOSTILE", nil },
-  { "a large local", on_true "local s, all = ('x'):rep(1 << 20), {} for i = 1, 30 do all[i] = s end thred.x = all", "larger than 4 MiB" },
+  { "a large local", on_true "local s, all = ('x'):rep(1 << 20), {} for i = 1, 9 do all[i] = s end thred.x = all", "larger than 1020 KiB" },
   { "a local that holds the event many times", on_true [[local all = {} for i = 1, 1000 do all[i] = event end
     local many = {} for i = 1, 1000 do many[i] = all end thred.x = many]], "the script was ended" },
   { "searching a bushy table", on_true "return event.value({ values = BUSHY }, 'x')", "more than 262144 tables" },
+  { "leaves that are large together", where("transform = { title = LARGE, description = LARGE, content = { a = LARGE } }, publish = 'ann'"),
+    "larger than 1020 KiB" },
+  { "a large name", on_true "thred[('x'):rep(1 << 20)] = 1", "larger than 1020 KiB" },
+  { "a name that is no text", on_true "thred['\\xff'] = 1", "not UTF-8" },
+  { "a large error", on_true "error(('y'):rep(1 << 20))", "yyy…yyy" },
+  { "a large failure", on_true "p.fail(5, ('y'):rep(1 << 20))", "yyy…yyy" },
+  { "an error that is no text", on_true "error('\\xff\\xfe')", "??" },
+  { "an addressee that is no text", where("transform = { title = 'x' }, publish = function() return '\\xff' end"), "UTF-8" },
+  { "an addressee without end", where("transform = { title = 'x' }, publish = function() return ('x'):rep(1 << 20) end"), "200 bytes" },
+  { "an event that is none", where([[on_true = function(event, thred) thred.kept = { type = "x", source = 7 } end,
+    transition = { name = "go", input = "local", local_name = "kept" }]]), "no event under the local" },
+  { "an event without a type", where([[on_true = function(event, thred) thred.kept = { type = {} } end,
+    transition = { name = "go", input = "local", local_name = "kept" }]]), "no event under the local" },
+  { "a transform that isn't JSON", where("transform = function() return { 1, x = 2 } end, publish = 'ann'"), "and named keys" },
+  { "a function that isn't the script's", where("on_true = error"), "bad argument" },
+  { "a function that yields", where("on_true = coroutine.yield"), "outside a coroutine" },
+  { "a function that is an endless coroutine", where("on_true = coroutine.wrap(LOOP)"), "the script was ended" },
   { "a flood of lines", on_true "for _ = 1, 1e6 do log 'x' end", "1000 lines at most" },
   { "a flood of bytes", on_true "for _ = 1, 900 do log(('x'):rep(1000)) end", "256 KiB at most" },
   { "a flood of lines, caught", on_true "for _ = 1, 1e4 do pcall(log, 'x') end", nil },
@@ -61,7 +79,7 @@ local CASES = {
 
 local function source(case)
   local text = case[2]
-  for name, code in pairs { HOSTILE = HOSTILE, BUSHY = BUSHY, CYCLE = CYCLE, LOOP = LOOP, BUSHY_LIST = BUSHY_LIST } do
+  for name, code in pairs { HOSTILE = HOSTILE, BUSHY = BUSHY, CYCLE = CYCLE, LOOP = LOOP, LARGE = LARGE, BUSHY_LIST = BUSHY_LIST } do
     text = text:gsub("%f[%w_]" .. name .. "%f[^%w_]", function() return code end)
   end
   return ('p.pattern "Go" { limits = { cpu = 100 }, p.reaction "go" {\n%s } }'):format(text)

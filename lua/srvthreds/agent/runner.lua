@@ -79,7 +79,7 @@ local function call(node, fn, ...)
   if ok then return v, second end
   budget.failed("agent " .. node.id, nil, v.kind)
   local code, message = codes.raised(v.value)
-  error(codes.error(code or codes.task, message or v.message, { file = v.file, line = v.line }), 0)
+  error(codes.error(code or codes.task, codes.text(message or v.message), { file = v.file, line = v.line }), 0)
 end
 
 -- What a task gives is copied as a part of the script, under its limits; a doc is nobody's to change.

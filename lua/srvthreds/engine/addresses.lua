@@ -2,18 +2,20 @@
 -- From addressees to recipients. What was looked up is returned, so that it can be recorded with the step.
 
 local json = require "core.json"
+local limits = require "srvthreds.engine.limits"
 
 local addresses = {}
 
 local NONE = {} -- never written
 
-local MOST = 10000
-
 local function flatten(to, out, fail)
   if to == nil then return out end
   if type(to) == "string" then
+    if #to > limits.address or not utf8.len(to) then
+      fail(("an addressee is a text in UTF-8 of up to %d bytes"):format(limits.address))
+    end
     out[#out + 1] = to
-    if #out > MOST then fail(("more than %d addressees; a group is one"):format(MOST)) end
+    if #out > limits.addressees then fail(("more than %d addressees; a group is one"):format(limits.addressees)) end
   elseif json.kind(to) == "array" or type(to) == "table" and next(to) == nil then
     for _, item in ipairs(to) do flatten(item, out, fail) end
   else

@@ -23,6 +23,17 @@ function codes.error(code, message, fields)
   return setmetatable(e, mt)
 end
 
+local BEGIN, END = 1200, 600 -- bytes of a longer message that are kept
+
+---A script's text as a message may hold it: UTF-8, and not endless.
+---@param text string
+function codes.text(text)
+  local known = #text <= 1 << 16 and utf8.len(text)
+  if not known then text = text:gsub("[\128-\255]", "?") end
+  if #text <= BEGIN + END then return text end
+  return text:sub(1, utf8.offset(text, 0, BEGIN) - 1) .. "…" .. text:sub(utf8.offset(text, 0, #text - END))
+end
+
 ---What a script raised, read without running its metamethods.
 ---@param value any
 ---@return integer|nil code, string|nil message, boolean deliberate raised by p.fail

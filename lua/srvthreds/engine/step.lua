@@ -12,6 +12,7 @@ local codes = require "srvthreds.engine.codes"
 local condition = require "srvthreds.engine.condition"
 local events = require "srvthreds.engine.event"
 local ids = require "srvthreds.engine.ids"
+local most = require "srvthreds.engine.limits"
 local template = require "srvthreds.engine.template"
 local threds = require "srvthreds.engine.thred"
 
@@ -49,7 +50,7 @@ function step:fail(doing, message, fields)
   if type(doing) == "table" then doing = ("condition %s (line %d)"):format(doing.kind, doing.line or 0) end
   local reaction = fields and fields.reaction or self.state.reaction
   local e = codes.error(fields and fields.code or codes.server,
-    ("pattern %q, reaction %q, %s: %s"):format(self.pattern.name, reaction, doing, message), fields)
+    ("pattern %q, reaction %q, %s: %s"):format(self.pattern.name, reaction, doing, codes.text(message)), fields)
   e.pattern, e.reaction, e.version, e.authors = self.pattern.id, reaction, self.pattern.version, true
   if not e.file then
     local index = self.pattern.by_name[reaction]
@@ -207,7 +208,8 @@ end
 
 function step:local_event(name, doing, from)
   local v = self.state.locals[name]
-  if type(v) ~= "table" or v.type == nil then
+  local source = type(v) == "table" and v.source
+  if type(v) ~= "table" or type(v.type) ~= "string" or source and json.kind(source) ~= "object" then
     self:fail(doing, ("there is no event under the local %q: store one with thred.%s = event"):format(name, name),
       { reaction = from })
   end
@@ -234,7 +236,7 @@ function step:spawn(spawn, from)
       pattern = pattern.id, type = spawn.type, parent = self.id, at = self.now, event = event,
       locals = spawn.context and self.state.locals or nil,
       participants = spawn.context and self.state.participants or nil,
-    })
+    }, most.document)
     if not ok then self:fail("spawn", tostring(body), { code = codes.argument, reaction = from }) end
     self:message { topic = "engine", target = "spawn:" .. id, body = body }
   end

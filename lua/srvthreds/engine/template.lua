@@ -3,10 +3,9 @@
 -- text of an event's data. A template is compiled once, to texts and, between them, what its functions give.
 
 local json = require "core.json"
+local limits = require "srvthreds.engine.limits"
 
 local template = {}
-
-local DATA_MAX = 1 << 20 -- bytes
 
 ---@class srvthreds.Program
 ---@field texts string[] texts[i] stands before what leaves[i] gives; the last one behind them all
@@ -22,12 +21,12 @@ local function path_of(path, key)
 end
 
 local function fail(step, path, e)
-  step:fail("transform", (tostring(e):gsub("^%$", path == "" and "%$" or "$." .. path:gsub("%%", "%%%%"), 1)))
+  step:fail("transform", (tostring(e):gsub("^%$", function() return path == "" and "$" or "$." .. path end, 1)))
 end
 
 -- The JSON of what a function gave, or of what stands in the template.
 local function text_of(step, v, path)
-  local ok, text = pcall(json.encode, v, DATA_MAX)
+  local ok, text = pcall(json.encode, v, limits.document)
   if ok then return text end
   fail(step, path, text)
 end
@@ -179,8 +178,10 @@ local function run(p, step)
   for i = 1, #leaves do
     local v = leaves[i](step, out)
     text = v and text .. p.before[i] .. v .. p.after[i] .. texts[i + 1] or text .. texts[i + 1]
+    if #text > limits.document then
+      step:fail("transform", ("$ makes the JSON larger than %d KiB"):format(limits.document >> 10))
+    end
   end
-  if #text > DATA_MAX then step:fail("transform", "$ makes the JSON larger than 1 MiB") end
   if out then return text, out.re end
   return text, p.re
 end

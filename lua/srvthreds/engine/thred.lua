@@ -6,6 +6,7 @@
 
 local json = require "core.json"
 local script = require "core.script"
+local limits = require "srvthreds.engine.limits"
 
 local thred = {}
 
@@ -111,8 +112,6 @@ local function unless_empty(t)
   if next(t) ~= nil then return t end
 end
 
-local STATE_MAX = 4 << 20 -- bytes
-
 local stored = {} -- one for all: encoding it waits for nothing
 
 ---The bytes of a state.
@@ -120,7 +119,7 @@ function thred.encode(state)
   stored.locals, stored.parent = state.locals, state.parent
   stored.participants, stored.memory = unless_empty(state.participants), unless_empty(state.memory)
   stored.published, stored.children = unless_empty(state.published), unless_empty(state.children)
-  return json.encode(stored, STATE_MAX)
+  return json.encode(stored, limits.document)
 end
 
 ---The message of an error of encode, with the path of the local as scripts write it.
