@@ -9,12 +9,6 @@
 #include <string.h>
 
 #include "base/lua_error.h"
-#include "json/lua_json.h"
-
-struct lua_step {
-	struct step *step; /* NULL: ended */
-	struct lua_store *owner;
-};
 
 /* Waits --------------------------------------------------------------------------------------------------------- */
 
@@ -173,265 +167,6 @@ static int l_on_due(lua_State *L)
 {
 	struct lua_store *o = lua_store_check(L, 1);
 	return set_handler(L, &o->on_due, o);
-}
-
-/* Steps ---------------------------------------------------------------------------------------------------------- */
-
-struct begin_wait {
-	struct lua_wait wait;
-	bool is_new, failed;
-	struct begun begun;
-	struct error error;
-};
-
-static void set_span(lua_State *L, const char *key, struct span s)
-{
-	if (!s.data)
-		return;
-	lua_pushlstring(L, s.data, s.len);
-	lua_setfield(L, -2, key);
-}
-
-static void set_int(lua_State *L, const char *key, int64_t n)
-{
-	if (!n)
-		return;
-	lua_pushinteger(L, n);
-	lua_setfield(L, -2, key);
-}
-
-static void set_word(lua_State *L, const char *key, struct span s)
-{
-	json_lua_push_word(L, s.data, s.len);
-	lua_setfield(L, -2, key);
-}
-
-/* The columns, in room for the members of its state as well. */
-static void push_thred(lua_State *L, const struct thred_view *v)
-{
-	lua_createtable(L, 0, 16);
-	struct error e;
-	if (v->state.data && json_lua_set_members(L, -1, v->state.data, v->state.len, &e))
-		lua_error_raise(L, &e);
-	set_span(L, "id", v->id);
-	set_word(L, "pattern", v->pattern);
-	set_word(L, "version", v->version);
-	set_word(L, "reaction", v->reaction);
-	lua_pushinteger(L, v->step);
-	lua_setfield(L, -2, "step");
-	set_int(L, "started", v->started);
-	set_int(L, "reacted", v->reacted);
-	set_int(L, "due", v->due);
-	lua_pushstring(L, status_name(v->status));
-	lua_setfield(L, -2, "status");
-}
-
-static const struct thred_view *view_of(const struct lua_step *s)
-{
-	return s->step && s->owner->store ? step_thred(s->step) : NULL;
-}
-
-/* The thred as a new table; nil: there is none, or the step has ended. */
-static int step_take_thred(lua_State *L)
-{
-	const struct thred_view *v = view_of(luaL_checkudata(L, 1, LUA_STEP_NAME));
-	if (!v)
-		return 0;
-	push_thred(L, v);
-	return 1;
-}
-
-static void push_text(lua_State *L, struct span s)
-{
-	if (s.data)
-		lua_pushlstring(L, s.data, s.len);
-	else
-		lua_pushnil(L);
-}
-
-static void push_number(lua_State *L, int64_t n)
-{
-	if (n)
-		lua_pushinteger(L, n);
-	else
-		lua_pushnil(L);
-}
-
-/* A column of the thred by its name, while the step lasts; most steps ask for two or three of them. */
-static int step_index(lua_State *L)
-{
-	enum { DUE, ID, N, PATTERN, REACTED, REACTION, STARTED, STATE, STATUS, STEP, VERSION };
-	lua_pushvalue(L, 2);
-	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNUMBER)
-		return 1; /* a method, or nil */
-	const struct thred_view *v = view_of(luaL_checkudata(L, 1, LUA_STEP_NAME));
-	if (!v)
-		return lua_error_raisef(L, ERROR_SERVER, "the step has ended: its thred's %s can't be read any more",
-					lua_tostring(L, 2));
-	switch (lua_tointeger(L, -1)) {
-	case DUE:
-		push_number(L, v->due);
-		break;
-	case ID:
-		push_text(L, v->id);
-		break;
-	case N:
-		push_number(L, v->n);
-		break;
-	case PATTERN:
-		push_text(L, v->pattern);
-		break;
-	case REACTED:
-		push_number(L, v->reacted);
-		break;
-	case REACTION:
-		push_text(L, v->reaction);
-		break;
-	case STARTED:
-		push_number(L, v->started);
-		break;
-	case STATE:
-		push_text(L, v->state);
-		break;
-	case STATUS:
-		lua_pushstring(L, status_name(v->status));
-		break;
-	case STEP:
-		lua_pushinteger(L, v->step);
-		break;
-	case VERSION:
-		push_text(L, v->version);
-		break;
-	default:
-		lua_pushnil(L);
-	}
-	return 1;
-}
-
-static int push_begun(lua_State *L, void *arg)
-{
-	static const char *const refusals[] = {"", "exists", "max", "interval"};
-	struct begin_wait *w = arg;
-	if (w->failed) {
-		lua_error_push(L, &w->error);
-		return -1;
-	}
-	if (!w->begun.step) {
-		lua_pushnil(L);
-		lua_pushstring(L, refusals[w->begun.refusal]);
-		return 2;
-	}
-	struct lua_step *s = lua_newuserdatauv(L, sizeof *s, 0);
-	*s = (struct lua_step){w->begun.step, w->wait.owner};
-	luaL_setmetatable(L, LUA_STEP_NAME);
-	const struct thred_view *v = step_thred(w->begun.step);
-	if (!v || w->is_new)
-		lua_pushnil(L);
-	else
-		lua_pushvalue(L, -1);
-	return 2;
-}
-
-static void begun(void *arg, const struct begun *result, const struct error *e)
-{
-	struct begin_wait *w = arg;
-	w->begun = *result;
-	w->failed = e != NULL;
-	if (e)
-		w->error = *e;
-	if ((w->wait.cancelled || w->wait.owner->dying) && w->begun.step) {
-		store_abort(w->begun.step);
-		w->begun.step = NULL;
-	}
-	lua_wait_wake(&w->wait, push_begun);
-}
-
-static int begin(lua_State *L, const struct reservation *r)
-{
-	struct lua_store *o = lua_store_check(L, 1);
-	size_t len;
-	const char *id = luaL_checklstring(L, 2, &len);
-	task_check(L);
-	struct begin_wait *w = lua_wait_new(o, sizeof *w, offsetof(struct begin_wait, error));
-	w->is_new = r != NULL;
-	int rc = r ? store_begin_new(o->store, (struct span){id, len}, r, &w->begun, begun, w, &w->error)
-		   : store_begin(o->store, (struct span){id, len}, &w->begun, begun, w, &w->error);
-	if (rc == STORE_WAITS)
-		return lua_wait_suspend(L, &w->wait);
-	struct begin_wait now = {.wait = w->wait, .is_new = w->is_new, .failed = rc < 0, .begun = w->begun};
-	if (now.failed)
-		now.error = w->error;
-	free(w);
-	int n = push_begun(L, &now);
-	return n < 0 ? lua_error(L) : n;
-}
-
-static int l_begin(lua_State *L)
-{
-	return begin(L, NULL);
-}
-
-static int l_begin_new(lua_State *L)
-{
-	luaL_checktype(L, 3, LUA_TTABLE);
-	struct reservation r = {lua_span_field(L, 3, "pattern"), lua_int_field(L, 3, "max", 0),
-				lua_int_field(L, 3, "interval", 0), lua_int_field(L, 3, "now", 0)};
-	if (!r.pattern.data)
-		return lua_error_raisef(L, ERROR_MISSING, "begin_new needs the pattern's id");
-	return begin(L, &r);
-}
-
-static struct lua_step *step_check(lua_State *L)
-{
-	return luaL_checkudata(L, 1, LUA_STEP_NAME);
-}
-
-static int step_commit(lua_State *L)
-{
-	struct lua_step *s = step_check(L);
-	if (!s->step || !s->owner->store)
-		return lua_error_raisef(L, ERROR_SERVER, "the step has ended already");
-	lua_settop(L, 3);
-	struct store_changes changes;
-	lua_changes(L, s->owner, 2, &changes);
-	struct step *step = s->step;
-	struct error e;
-	s->step = NULL;
-	int64_t ticket = store_commit(step, &changes, &e);
-	if (ticket < 0)
-		return lua_error_raise(L, &e);
-	lua_store_after(L, s->owner, ticket, 3);
-	return 0;
-}
-
-/* step:advance(delivery number, outcome, …): the same for the usual step, whose values come without a table. */
-static int step_advance(lua_State *L)
-{
-	struct lua_step *s = step_check(L);
-	if (!s->step || !s->owner->store)
-		return lua_error_raisef(L, ERROR_SERVER, "the step has ended already");
-	struct store_changes changes;
-	lua_settop(L, ADVANCE_AFTER);
-	lua_advance(L, s->owner, &changes);
-	struct step *step = s->step;
-	struct error e;
-	s->step = NULL;
-	int64_t ticket = store_commit(step, &changes, &e);
-	if (ticket < 0)
-		return lua_error_raise(L, &e);
-	lua_store_after(L, s->owner, ticket, ADVANCE_AFTER);
-	return 0;
-}
-
-/* Also when the step is collected; after a commit or an abort: nothing. */
-static int step_abort(lua_State *L)
-{
-	struct lua_step *s = step_check(L);
-	struct step *step = s->step;
-	s->step = NULL;
-	if (step && s->owner->store)
-		store_abort(step);
-	return 0;
 }
 
 /* Locks ---------------------------------------------------------------------------------------------------------- */
@@ -610,7 +345,7 @@ static int l_key(lua_State *L)
 	return 1;
 }
 
-static void make_class(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc)
+void lua_store_class(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc)
 {
 	luaL_newmetatable(L, name);
 	lua_newtable(L);
@@ -622,20 +357,6 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods, 
 	lua_setfield(L, -2, "__metatable");
 }
 
-/* A step shows the columns of its thred: their numbers lie among its methods. */
-static void add_columns(lua_State *L)
-{
-	static const char *const names[] = {"due",     "id",    "n",      "pattern", "reacted", "reaction",
-					    "started", "state", "status", "step",    "version"};
-	lua_getfield(L, -1, "__index");
-	for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
-		lua_pushinteger(L, i);
-		lua_setfield(L, -2, names[i]);
-	}
-	lua_pushcclosure(L, step_index, 1);
-	lua_setfield(L, -2, "__index");
-}
-
 int luaopen_core_store(lua_State *L)
 {
 	static const luaL_Reg store[] = {{"on_durable", l_on_durable},
@@ -643,25 +364,18 @@ int luaopen_core_store(lua_State *L)
 					 {"on_due", l_on_due},
 					 {"ready", l_ready},
 					 {"key", l_key},
-					 {"begin", l_begin},
-					 {"begin_new", l_begin_new},
+					 {"begin", lua_step_begin},
+					 {"begin_new", lua_step_begin_new},
 					 {"lock", l_lock},
 					 {"close", l_close},
 					 {NULL, NULL}};
-	static const luaL_Reg step[] = {{"commit", step_commit},
-					{"advance", step_advance},
-					{"abort", step_abort},
-					{"thred", step_take_thred},
-					{NULL, NULL}};
 	static const luaL_Reg lock[] = {{"release", lock_release}, {NULL, NULL}};
-	make_class(L, LUA_STORE_NAME, store, l_gc);
+	lua_store_class(L, LUA_STORE_NAME, store, l_gc);
 	lua_getfield(L, -1, "__index");
 	lua_store_looks(L);
 	lua_pop(L, 2);
-	make_class(L, LUA_STEP_NAME, step, step_abort);
-	add_columns(L);
-	lua_pop(L, 1);
-	make_class(L, LUA_LOCK_NAME, lock, lock_release);
+	lua_step_open(L);
+	lua_store_class(L, LUA_LOCK_NAME, lock, lock_release);
 	lua_pop(L, 1);
 	lua_newtable(L);
 	lua_pushcfunction(L, l_open);

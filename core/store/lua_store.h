@@ -5,7 +5,7 @@
 #ifndef SRVTHREDS_LUA_STORE_H
 #define SRVTHREDS_LUA_STORE_H
 
-#include <lua.h>
+#include <lauxlib.h>
 
 #include "queue/queue.h"
 #include "runtime/task.h"
@@ -75,6 +75,12 @@ enum lua_advance {
 void lua_advance(lua_State *L, struct lua_store *o, struct store_changes *changes);
 /* {source, id, …} at `index`, doc at `doc`; the spans as above. Raises. */
 void lua_accept(lua_State *L, struct lua_store *o, int index, int doc, struct accept *accept);
+
+int lua_step_begin(lua_State *L);     /* store:begin(id), */
+int lua_step_begin_new(lua_State *L); /* store:begin_new(id, reservation) */
+void lua_step_open(lua_State *L);     /* makes the class of their steps */
+/* Pushes the metatable of a class, closed to scripts. */
+void lua_store_class(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc);
 
 void lua_queue_open(lua_State *L, int store); /* pushes the queue of the store at `store` */
 int lua_store_looks(lua_State *L);            /* adds the looking methods to the table on top */

@@ -21,6 +21,7 @@ struct table {
 
 struct running {
 	struct table *table; /* shared mapping */
+	bool any;            /* ended[] holds somebody: seldom, and each delivery asks */
 };
 
 static void count_last(struct table *t)
@@ -63,7 +64,9 @@ struct running *running_open(const char *path, struct error *e)
 	}
 	count_last(t);
 	struct running *r = xmalloc(sizeof *r);
-	r->table = t;
+	*r = (struct running){.table = t};
+	for (size_t i = 0; i < PLACES; i++)
+		r->any |= t->ended[i].key != 0;
 	return r;
 }
 
@@ -98,7 +101,7 @@ static size_t find(const struct running *r, uint64_t key)
 
 int running_attempts(const struct running *r, uint64_t key)
 {
-	if (!r || !key)
+	if (!r || !key || !r->any)
 		return 0;
 	size_t i = find(r, key);
 	return i < PLACES ? (int)r->table->ended[i].attempts : 0;
@@ -106,7 +109,7 @@ int running_attempts(const struct running *r, uint64_t key)
 
 void running_settled(struct running *r, uint64_t key)
 {
-	if (!r || !key)
+	if (!r || !key || !r->any)
 		return;
 	size_t i = find(r, key);
 	if (i < PLACES)

@@ -181,24 +181,25 @@ end
 
 -- The envelope is written as text, keys in byte order: only the data is the pattern's. Ids of threds and emitted events are
 -- hexadecimal; what comes from outside is quoted.
-function step:envelope(id, re, data)
+function step:envelope(id, re, head, data, tail)
   if re ~= nil and type(re) ~= "string" then
     self:fail("transform", ("re is the id of an event, a string, not a %s"):format(type(re)))
   end
-  return (self.event and '{"causedBy":' .. json.encode(self.event.id) .. ',"data":' or '{"data":') .. data
-    .. ',"id":"' .. id .. (re and '","re":' .. json.encode(re) .. ',' or '",')
+  local begin, cause = '{"data":', ""
+  if self.event then begin, cause = '{"causedBy":', json.encode(self.event.id) .. ',"data":' end
+  return begin .. cause .. head .. data .. tail .. ',"id":"' .. id .. (re and '","re":' .. json.encode(re) .. ',' or '",')
     .. '"source":{"id":"SYSTEM","name":"Workthreds Bot"},"thredId":"' .. self.id .. '","time":' .. self.now
     .. ',"type":"org.wt.tell"}'
 end
 
----@param data string JSON
+---@param head string the data's JSON in three texts
 ---@param re any the event that it answers
-function step:publish(publish, data, re)
+function step:publish(publish, head, data, tail, re)
   local to = publish.to
   if type(to) == "function" then to = self:call_plain("publish.to", to) end
   local resolved = self.engine.resolve(self, to, "publish")
   local id = self:next_id()
-  local body = self:envelope(id, re, data)
+  local body = self:envelope(id, re, head, data, tail)
   if publish.name then threds.own(self.state, "published")[publish.name] = id end
   if publish.on_publish then self:write_with("on_publish", publish.on_publish, events.doc(body)) end
   self:emit(id, body, resolved)
@@ -314,8 +315,8 @@ local NEXT = { name = "$next", input = "default" }
 function step:carry_out(d)
   local from = self.state.reaction
   if d.transform then
-    local data, re = template.render(d.transform, self)
-    if d.publish then self:publish(d.publish, data, re) end
+    local head, data, tail, re = template.render(d.transform, self)
+    if d.publish then self:publish(d.publish, head, data, tail, re) end
   end
   local feed, to = self:transition(d.transition or NEXT)
   if d.spawn then

@@ -168,10 +168,22 @@ local function compile(step, t)
   end
   add(step, p, t, "")
   add_text(p, "")
+  if #p.leaves == 1 then p.head, p.tail = p.texts[1] .. p.before[1], p.after[1] .. p.texts[2] end
   return p
 end
 
+-- The usual program: one function. Its texts are joined once.
+local function run_one(p, step)
+  local out = p.asks_re and {} or nil
+  local v = p.leaves[1](step, out)
+  local re = p.re
+  if out then re = out.re end
+  if v then return p.head, v, p.tail, re end
+  return p.texts[1], "", p.texts[2], re
+end
+
 local function run(p, step)
+  if p.head then return run_one(p, step) end
   local texts, leaves = p.texts, p.leaves
   local out = p.asks_re and {} or nil
   local text = texts[1]
@@ -182,8 +194,8 @@ local function run(p, step)
       step:fail("transform", ("$ makes the JSON larger than %d KiB"):format(limits.document >> 10))
     end
   end
-  if out then return text, out.re end
-  return text, p.re
+  if out then return "", text, "", out.re end
+  return "", text, "", p.re
 end
 
 local function plain(step, v)
@@ -196,7 +208,9 @@ local compiled = setmetatable({}, { __mode = "k" })
 
 ---@param transform table|function
 ---@param step table its call runs a script function with (event, thred), its fail raises
----@return string data the JSON of { title, description, display, advice, content }
+---@return string head three texts that are the JSON of { title, description, display, advice, content }
+---@return string text
+---@return string tail
 ---@return any re
 function template.render(transform, step)
   if type(transform) == "function" then
