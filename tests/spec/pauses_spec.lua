@@ -2,6 +2,7 @@
 -- Patterns that are paused: what is for them waits, in order, through restarts, and is done once.
 local t = require "srvthreds.spec"
 local logs = require "core.log"
+local accept = require "srvthreds.session.accept"
 local runtime = require "core.runtime"
 local temp = require "temp_folder"
 local world = require "world"
@@ -291,6 +292,75 @@ t.test("more than the memory of the queue holds", function()
   t.eq(waiting(w, "count"), 1500)
   resume(w, "count")
   t.eq(w:thred(id).state.locals.seen, table.concat(want))
+  w:close()
+end)
+
+-- In the same commit as an event that the disk has no room for; it has room again in a second.
+local function with_a_full_disk(w, fn)
+  local failed
+  world.task(function()
+    fn()
+    local doc = accept.prepare({ type = "big", id = "big", data = { content = { values = { text = ("x"):rep(900000) } } } },
+      { id = "ann" }, runtime.now())
+    accept.queue(w.queue, doc, function(e) failed = e end)
+  end)
+  w:advance(0)
+  t.ok(failed, "the disk is full")
+end
+
+t.test("a commit fails: what was paused is paused still, what waited is done once", function()
+  local folder = temp.new()
+  local w = world.new { url = "sqlite:" .. folder.path .. "/s.db", max_pages = 200 }
+  w:pattern(COUNT)
+  local id = w:outcome { type = "begin" }.threds[1]
+  with_a_full_disk(w, function() w.engine.pauses:pause("count", { reason = "a test", by = "ann" }) end)
+  w:advance(3000)
+  for n = 1, 3 do w:outcome { type = "add", thredId = id, values = { n = n } } end
+  t.eq(waiting(w, "count"), 3)
+  w:restart() -- the store knows
+  t.eq({ w.engine.pauses.held.count.state, waiting(w, "count") }, { "paused", 3 })
+  with_a_full_disk(w, function()
+    w.engine.pauses:resume("count", "a test")
+    runtime.sleep(0)
+  end)
+  w:advance(3000)
+  w:outcome { type = "add", thredId = id, values = { n = 4 } }
+  w:advance(3000)
+  t.eq(next(w.engine.pauses.held), nil)
+  t.eq(w:thred(id).state.locals.seen, "1234")
+  t.eq({ #w:dead(), world.task(function() return w.store:counts() end).queue }, { 0, 0 })
+  w:restart()
+  t.eq(next(w.engine.pauses.held), nil)
+  w:close()
+  folder:close()
+end)
+
+t.test("the commit of the last that waited fails: it waits again, and nothing passes it", function()
+  local w = world.new { max_pages = 200 }
+  w:pattern(COUNT)
+  local id = w:outcome { type = "begin" }.threds[1]
+  pause(w, "count")
+  for n = 1, 3 do w:outcome { type = "add", thredId = id, values = { n = n } } end
+  local real, left, undone = w.engine.handle, 3, false
+  w.engine.handle = function(self, delivery)
+    left = left - (delivery.topic ~= "engine" and 1 or 0)
+    if left ~= 0 or undone then return real(self, delivery) end
+    undone = true
+    local doc = accept.prepare({ type = "big", id = "big", data = { content = { values = { text = ("x"):rep(900000) } } } },
+      { id = "ann" }, runtime.now())
+    runtime.spawn(function() accept.queue(w.queue, doc, function(e) left = e and -1 or -2 end) end)
+    real(self, delivery)
+  end
+  world.task(function() return w.engine.pauses:resume("count", "a test") end)
+  w:advance(40)
+  t.eq(left, -1, "the disk is full")
+  t.eq(w.engine.pauses.held.count.state, "resuming")
+  w:advance(3000)
+  w:outcome { type = "add", thredId = id, values = { n = 4 } }
+  w:advance(3000)
+  t.eq(w:thred(id).state.locals.seen, "1234")
+  t.eq(next(w.engine.pauses.held), nil)
+  t.eq(world.task(function() return w.store:counts() end).queue, 0)
   w:close()
 end)
 

@@ -243,12 +243,22 @@ local function is_over(self, p, turn)
   return p.turn ~= turn or self.held[p.id] ~= p or p.state ~= "resuming" or not pcall(self.store.ready, self.store)
 end
 
+-- Until it is on disk that nothing waits, that may be undone: then all of it waits again.
+local function unless_undone(self, p)
+  self.queue:settle({}, {}, function(err)
+    if not err or self.held[p.id] then return end
+    self.held[p.id] = p
+    self:begin_resuming(p)
+  end)
+end
+
 -- Nothing waits any more: from now on what comes goes its usual way.
 local function end_if_done(self, p)
   if is_over(self, p, p.turn) then return true end
   if not p.consuming or not self.queue:empty(p.again) or not self.queue:empty(p.topic) then return false end
   stop_consuming(self, p)
   self.held[p.id] = nil
+  unless_undone(self, p)
   self.log.info("pattern resumed: nothing of it waits any more", { pattern = p.id })
   runtime.spawn(fire_timers, self, p)
   return true
