@@ -8,13 +8,14 @@
 
 #include "docdb/class.h"
 
-enum { TIMEOUT_MS = 30000, RESULT_MAX = 16 << 20 };
+enum { TIMEOUT_MS = 30000, RESULT_MAX = 16 << 20, LOOP_BYTES = 64 << 10 };
 
 struct docdb {
 	struct runtime *rt;
 	struct docdb_options options; /* with copies of its texts, owned */
 	struct mem mem;
 	struct dialect **hosts;
+	size_t parsing; /* requests that a worker thread checks */
 	bool closing;
 };
 
@@ -26,7 +27,11 @@ struct run {
 	size_t done;
 	docdb_done fn;
 	void *arg;
-	struct mem mem; /* of docdb_index */
+	struct mem mem;            /* of docdb_index, and what a worker thread checks */
+	struct docdb_request from; /* the latter */
+	uint64_t deadline;
+	int64_t now;
+	bool refused;
 };
 
 static const struct dialect_class *const classes[] = {&dialect_sqlite, &dialect_memory};
@@ -107,14 +112,20 @@ struct docdb *docdb_open(struct runtime *rt, const struct docdb_options *options
 	return db;
 }
 
+static void free_docdb(struct docdb *db)
+{
+	mem_free(&db->mem);
+	free(db);
+}
+
 void docdb_close(struct docdb *db)
 {
 	db->closing = true;
 	for (size_t i = 0; i < db->options.host_count; i++)
 		if (db->hosts[i])
 			db->hosts[i]->class->close(db->hosts[i]);
-	mem_free(&db->mem);
-	free(db);
+	if (!db->parsing)
+		free_docdb(db);
 }
 
 bool docdb_ready(struct docdb *db, struct error *reason)
@@ -136,7 +147,8 @@ static void finish(struct run *run)
 		buf_add(&run->out, "]", 1);
 	if (failure && failure->item < 0 && run->request)
 		failure->item = (int)run->done;
-	const struct docdb_answer answer = {{run->out.data, run->out.len}, run->done, failure};
+	const struct bytes result = {run->refused ? NULL : run->out.data, run->refused ? 0 : run->out.len};
+	const struct docdb_answer answer = {result, run->done, failure};
 	run->fn(run->arg, &answer);
 	buf_free(&run->out);
 	buf_free(&run->job.out);
@@ -196,15 +208,53 @@ static void go_on_later(void *arg)
 	go_on(arg);
 }
 
+static void check_request(void *arg)
+{
+	struct run *run = arg;
+	run->request = request_parse(&run->db->options, &run->from, run->now, &run->job.failure);
+}
+
+static void request_checked(void *arg)
+{
+	struct run *run = arg;
+	struct docdb *db = run->db;
+	bool last = --db->parsing == 0 && db->closing;
+	run->job.request = run->request;
+	run->refused = !run->request;
+	if (run->request)
+		run->request->deadline = run->deadline;
+	go_on(run);
+	if (last)
+		free_docdb(db);
+}
+
+/* A large list would hold the loop up for some ms. */
+static int run_large(struct docdb *db, const struct docdb_request *request, struct run *run)
+{
+	run->from = *request;
+	run->from.tasks.data = mem_copy(&run->mem, request->tasks.data, request->tasks.len);
+	if (request->mark.data)
+		run->from.mark.data = mem_copy(&run->mem, request->mark.data, request->mark.len);
+	run->now = runtime_now(db->rt);
+	db->parsing++;
+	runtime_work(db->rt, check_request, request_checked, run);
+	return 0;
+}
+
 int docdb_run(struct docdb *db, const struct docdb_request *request, docdb_done fn, void *arg,
 	      struct docdb_failure *failure)
 {
-	struct request *r = request_parse(&db->options, request, runtime_now(db->rt), failure);
-	if (!r)
-		return -1;
 	int64_t timeout = request->timeout_ms ? request->timeout_ms : db->options.timeout_ms;
-	r->deadline = uv_hrtime() + (uint64_t)timeout * 1000000;
+	uint64_t deadline = uv_hrtime() + (uint64_t)timeout * 1000000;
+	bool large = request->tasks.len > LOOP_BYTES;
+	struct request *r = large ? NULL : request_parse(&db->options, request, runtime_now(db->rt), failure);
+	if (!r && !large)
+		return -1;
 	struct run *run = new_run(db, fn, arg);
+	run->deadline = deadline;
+	if (large)
+		return run_large(db, request, run);
+	r->deadline = deadline;
 	run->request = r;
 	run->job.request = r;
 	if (r->count)

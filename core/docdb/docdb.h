@@ -52,13 +52,14 @@ struct docdb_failure {
 };
 
 struct docdb_answer {
-	struct bytes result;                 /* JSON: a list with the results of the items that were done */
-	size_t done;                         /* how many */
+	struct bytes result; /* JSON: a list with the results of the items that were done; absent if refused */
+	size_t done;         /* how many */
 	const struct docdb_failure *failure; /* NULL: all were */
 };
 typedef void (*docdb_done)(void *arg, const struct docdb_answer *answer);
 
-/* 0: `fn` comes, later, once. -1: refused before anything was done, `failure` is set and `fn` never comes. */
+/* 0: `fn` comes, later, once. -1: refused before anything was done, `failure` is set and `fn` never comes. Tasks of more
+ * than 64 kB are checked on a worker thread: what is refused then comes to `fn`. */
 int docdb_run(struct docdb *db, const struct docdb_request *request, docdb_done fn, void *arg,
 	      struct docdb_failure *failure);
 

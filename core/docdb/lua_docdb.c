@@ -60,6 +60,11 @@ static int push_answer(lua_State *L, void *arg)
 	const struct docdb_answer *a = ((struct wait *)arg)->answer;
 	const struct json_limits limits = {.depth = JSON_DEPTH_MAX, .size = JSON_SIZE_MAX};
 	struct error e;
+	if (!a->result.data) {
+		lua_pushnil(L);
+		push_failure(L, a->failure, 0);
+		return 2;
+	}
 	if (json_lua_push_doc(L, a->result.data, a->result.len, &limits, &e)) {
 		lua_error_push(L, &e);
 		return -1;

@@ -274,6 +274,43 @@ static void closing_answers_everybody(void **state)
 	end(b);
 }
 
+/* More than the loop checks by itself: done, refused, and under way while closing. */
+static void large_lists(void **state)
+{
+	struct bed *b = *state;
+	struct buf tasks = {0};
+	begin(b);
+	for (int i = 0; i < 3000; i++)
+		buf_printf(&tasks, "%s{\"op\":\"put\",\"params\":{\"type\":\"c\",\"values\":{\"n\":%d}}}",
+			   i ? "," : "[", i);
+	size_t len = tasks.len;
+	buf_add_str(&tasks, "]");
+	run(b, tasks.data, "event", 0);
+	assert_int_equal(b->failures, 0);
+	run(b, "[{\"op\":\"count\",\"params\":{\"type\":\"c\",\"matcher\":{}}}]", NULL, 0);
+	assert_string_equal(b->result, "[3000]");
+	run(b, tasks.data, "event", 0);
+	tasks.len = len;
+	buf_add_str(&tasks, ",{\"op\":\"putt\",\"params\":{}}]");
+	run(b, tasks.data, NULL, 0);
+	assert_int_equal(b->failures, 1);
+	assert_int_equal(b->failure.error.code, ERROR_ARGUMENT);
+	assert_int_equal(b->failure.item, 3000);
+	assert_string_equal(b->result, "");
+	run(b, "[{\"op\":\"count\",\"params\":{\"type\":\"c\",\"matcher\":{}}}]", NULL, 0);
+	assert_string_equal(b->result, "[3000]");
+	int before = b->answers;
+	tasks.len = len;
+	buf_add_str(&tasks, "]");
+	for (int i = 0; i < 5; i++)
+		start_task(b, tasks.data, NULL, 0);
+	docdb_close(b->db);
+	b->db = NULL;
+	until(b, before + 5);
+	buf_free(&tasks);
+	end(b);
+}
+
 static void too_much_is_an_error(void **state)
 {
 	struct bed *b = *state;
@@ -419,6 +456,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(time_over_ends_a_query, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_queries_hold_nobody_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(closing_answers_everybody, setup, teardown),
+		cmocka_unit_test_setup_teardown(large_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_much_is_an_error, setup, teardown),
 		cmocka_unit_test(bad_urls),
 		cmocka_unit_test(keys_sort_as_values),
