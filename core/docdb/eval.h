@@ -9,7 +9,7 @@
 #include "docdb/tree.h"
 
 /* What regexes may take of one task, all documents together. */
-#define EVAL_REGEX_NS 1000000000u
+#define EVAL_REGEX_NS 600000000u
 
 struct eval {
 	uint64_t regex_ns;  /* used so far */
