@@ -3,6 +3,14 @@
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(LUA REQUIRED IMPORTED_TARGET lua5.4)
+# Up to 5.4.3 Lua crashes when a script that recursed is reset; 5.4.5 has functions of other shapes and was withdrawn.
+find_file(LUA_HEADER lua.h HINTS ${LUA_INCLUDE_DIRS} NO_DEFAULT_PATH REQUIRED)
+file(STRINGS ${LUA_HEADER} LUA_RELEASE REGEX "define LUA_VERSION_RELEASE[ \t]")
+string(REGEX MATCH "[0-9]+" LUA_RELEASE "${LUA_RELEASE}")
+if(LUA_RELEASE LESS 4 OR LUA_RELEASE EQUAL 5)
+  message(FATAL_ERROR "Lua 5.4.${LUA_RELEASE} (${LUA_HEADER}) can't hold scripts to their limits: "
+    "SrvThreds needs Lua 5.4.4, 5.4.6 or a later 5.4; install liblua5.4-dev of Debian 12, Ubuntu 22.04 or newer.")
+endif()
 pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv>=1.43)
 pkg_check_modules(WEBSOCKETS REQUIRED IMPORTED_TARGET libwebsockets)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.37)

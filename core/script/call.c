@@ -20,7 +20,7 @@ static struct call *call_new(lua_State *L, struct script *s)
 	struct call *call = lua_newuserdatauv(L, sizeof *call, 1);
 	memset(call, 0, sizeof *call);
 	call->script = s;
-	call->co = lua_newthread(L);
+	call->co = script_new_thread(L);
 	*thread_block(call->co) = (struct block){.owner = thread_block(call->co)->owner, .marks = MARK_OUTERMOST};
 	lua_setiuservalue(L, -2, 1);
 	return call;

@@ -10,8 +10,8 @@
 #include "script/private.h"
 #include "script/script.h"
 
-/* Smaller blocks are never refused: the kill mark ends their script at its next instruction. */
-#define REFUSE_FROM ((size_t)64 << 10)
+/* The collector would answer a block of this size with as much work at once. */
+#define HALT_FROM ((size_t)128 << 10)
 /* Whoever asks for so much may be a stack that grows: some 80,000 values. */
 #define STACK_FROM ((size_t)1 << 20)
 
@@ -73,28 +73,32 @@ bool script_crowded(const struct script *s, const struct owner *o)
 	return s->total_max && scripts > s->total_max && contexts && o->used >= scripts / contexts;
 }
 
-/* Over the cap: the hook collects once and then kills. A single block that is larger than what is left is refused,
- * upon which Lua collects and asks again; a second refusal is the end. */
+static inline bool wants_look(const struct script *s, const struct owner *o, size_t more)
+{
+	return o->cap && (more >= HALT_FROM || o->used + more > (o->large ? o->cap : SCRIPT_LARGE) ||
+			  o->used + more > o->cap || script_crowded(s, o));
+}
+
+/* Over the cap: the hook collects and then judges. Only a block larger than the cap itself is refused, since that costs
+ * a full collection; such a script ends in any case. */
 static bool refused(struct script *s, struct owner *o, size_t more)
 {
 	struct call *call = s->call;
-	if (!call || call->owner != o || (o->used + more <= o->cap && !script_crowded(s, o))) {
-		o->refused = false;
+	if (!call || !s->running)
 		return false;
-	}
-	if (more >= REFUSE_FROM && o->used + more > o->cap + o->cap / 8) {
-		if (o->refused)
-			script_kill(call, KILL_MEMORY, "%zu more bytes beside %zu in use, the limit is %zu", more,
-				    o->used, o->cap);
-		o->refused = true;
-		return true;
-	}
-	if (s->running) {
-		o->pressed = true;
-		s->over = 1;
-		script_arm(s->running);
-	}
-	return false;
+	if (more >= HALT_FROM)
+		script_halt(s);
+	if (o->used + more > SCRIPT_LARGE)
+		o->large = true;
+	s->over = 1;
+	script_arm(s->running);
+	if (call->owner != o || (o->used + more <= o->cap && !script_crowded(s, o)))
+		return false;
+	o->pressed = true;
+	if (more <= o->cap)
+		return false;
+	script_kill(call, KILL_MEMORY, "%zu more bytes beside %zu in use, the limit is %zu", more, o->used, o->cap);
+	return true;
 }
 
 static inline void charge(struct script *s, struct owner *o, size_t old_size, size_t new_size)
@@ -107,19 +111,52 @@ static inline void charge(struct script *s, struct owner *o, size_t old_size, si
 		o->peak = o->used;
 }
 
-static void *grow_new(struct script *s, size_t size)
+static void judge_text(struct script *s, size_t size)
+{
+	if (s->running && !s->call->kill)
+		script_kill(s->call, KILL_MEMORY, "a text of %zu bytes, the limit is %zu", size, TEXT_MAX);
+}
+
+/* `kind` of a new object, else 0. */
+static void *grow_new(struct script *s, size_t kind, size_t size)
 {
 	struct owner *o = s->owner;
 	judge_depth(s, size);
-	if (o != s->root && o->cap && refused(s, o, size))
+	if (kind == LUA_TSTRING && size > TEXT_MAX)
+		judge_text(s, size);
+	if (wants_look(s, o, size) && refused(s, o, size))
 		return NULL;
 	struct block *b = pool_take(&s->pool, sizeof *b + size);
 	if (!b)
 		return NULL;
 	*b = (struct block){.owner = o->index};
+	s->newest = b;
 	o->blocks++;
 	charge(s, o, 0, size);
 	return b + 1;
+}
+
+lua_State *script_new_thread(lua_State *L)
+{
+	lua_State *co = lua_newthread(L);
+	script_of(L)->newest->marks |= MARK_STACK; /* its stack is the last that it takes */
+	return co;
+}
+
+static void give_back(struct script *s, struct owner *o, size_t size)
+{
+	charge(s, o, size, 0);
+	if (--o->blocks == 0)
+		owner_release(s, o);
+}
+
+static struct owner *adopt(struct script *s, struct block *b, size_t size)
+{
+	give_back(s, s->owners[b->owner], size);
+	b->owner = s->owner->index;
+	s->owner->blocks++;
+	charge(s, s->owner, 0, size);
+	return s->owner;
 }
 
 static void *resize(struct script *s, struct block *b, size_t old_size, size_t new_size)
@@ -127,7 +164,9 @@ static void *resize(struct script *s, struct block *b, size_t old_size, size_t n
 	struct owner *o = s->owners[b->owner];
 	if (new_size > old_size)
 		judge_depth(s, new_size);
-	if (new_size > old_size && o->cap && refused(s, o, new_size - old_size))
+	if ((b->marks & MARK_STACK) && o != s->owner && s->owner != s->root && new_size > old_size)
+		o = adopt(s, b, old_size);
+	if (new_size > old_size && wants_look(s, o, new_size - old_size) && refused(s, o, new_size - old_size))
 		return NULL;
 	struct block *moved = pool_resize(&s->pool, b, sizeof *b + old_size, sizeof *b + new_size);
 	if (!moved)
@@ -146,7 +185,7 @@ void script_hostile(struct script *s)
 /* A new object (its kind is in old_size) that is refused once: Lua collects everything and asks again. */
 static bool refused_to_collect(struct script *s, size_t kind, size_t size)
 {
-	if (!kind || size >= REFUSE_FROM || !s->hostile || --s->until_hostile)
+	if (!kind || size >= HALT_FROM || !s->hostile || --s->until_hostile)
 		return false;
 	s->until_hostile = s->hostile;
 	return true;
@@ -170,14 +209,11 @@ void *script_alloc(void *script, void *p, size_t old_size, size_t new_size)
 {
 	struct script *s = script;
 	if (!p)
-		return new_size && !refused_to_collect(s, old_size, new_size) ? grow_new(s, new_size) : NULL;
+		return new_size && !refused_to_collect(s, old_size, new_size) ? grow_new(s, old_size, new_size) : NULL;
 	struct block *b = (struct block *)p - 1;
 	if (new_size)
 		return resize(s, b, old_size, new_size);
-	struct owner *o = s->owners[b->owner];
-	charge(s, o, old_size, 0);
-	if (--o->blocks == 0)
-		owner_release(s, o);
+	give_back(s, s->owners[b->owner], old_size);
 	pool_give(&s->pool, b, sizeof *b + old_size);
 	return NULL;
 }

@@ -130,6 +130,8 @@ void script_count_end(struct call *call)
 	struct account *a = call->account;
 	int64_t wall = clock_ns(CLOCK_MONOTONIC) - call->started;
 	o->wall_ns += wall;
+	if (o->large && (call->kill || call->script->generational))
+		script_sweep(call->script);
 	if (!a)
 		return;
 	a->calls++;

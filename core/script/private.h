@@ -26,6 +26,7 @@
 #define WALL_MS         2000
 #define MEMORY_BYTES    (32 << 20)
 #define STRING_MAX      ((size_t)1 << 20) /* what our string functions build for a script */
+#define TEXT_MAX        ((size_t)4 << 20) /* what `..` builds: one instruction must not copy or hash more */
 #define VALUES_MAX      100000            /* values that one function returns to a script */
 #define LOG_LINES_MAX   1000              /* in one step, which are written without a pause */
 #define LOG_BYTES_MAX   (256u << 10)      /* of them together */
@@ -66,7 +67,7 @@ struct owner {
 	const void *limits; /* address of the limits table they were read from; not dereferenced */
 	uint32_t log_lines, log_bytes;
 	uint64_t random[4];
-	bool seeded, pressed, refused;
+	bool seeded, pressed, large;
 	int cycles; /* collections since it was over its cap */
 };
 
@@ -104,6 +105,7 @@ struct script {
 	int64_t cpu_max, wall_max; /* no call may have more, whatever its limits say */
 	size_t cap_max, total_max; /* of one context; of all together, 0 = any */
 	size_t total;
+	struct block *newest; /* alive or not */
 	struct pool pool;
 	struct call *call;           /* running now, or NULL */
 	lua_State *volatile running; /* what the timer's signal may interrupt, or NULL */
@@ -116,6 +118,10 @@ struct script {
 	timer_t timer;
 	bool has_timer;
 	int pool_len;
+	bool halted;       /* the collector is, until the next instruction: it would work off a large block at once */
+	bool generational; /* what the collector is to be again when `sweep` is done */
+	struct runtime_timer sweep;
+	int cycles;                      /* collections of the sweep */
 	unsigned hostile, until_hostile; /* debug builds: a full collection with each so many new objects; 0: none */
 };
 
@@ -127,6 +133,7 @@ struct block {
 };
 enum mark {
 	MARK_OUTERMOST = 1, /* of a call */
+	MARK_STACK = 4,     /* not a thread but the stack of one: belongs to whoever made it grow last */
 	MARK_BUSY = 2,      /* in the chain of a call that runs or is suspended: nobody else may resume it */
 };
 
@@ -157,6 +164,9 @@ bool script_crowded(const struct script *s, const struct owner *o);
 void script_hostile(struct script *s);
 void script_owners_init(struct script *s);
 void script_owners_free(struct script *s);
+/* lua_newthread, whose stack is charged to whoever makes it grow: some 5.4 releases move a stack to a new block, the
+ * others make the old one larger. */
+lua_State *script_new_thread(lua_State *L);
 /* Switches who is charged; gives back the one before. */
 static inline struct owner *script_charge(struct script *s, struct owner *owner)
 {
@@ -164,6 +174,17 @@ static inline struct owner *script_charge(struct script *s, struct owner *owner)
 	s->owner = owner;
 	return before;
 }
+
+/* collect.c: all of it in steps, since a full collection would keep everybody waiting. Scripts that hold much want the
+ * incremental collector; the generational one has no steps. */
+#define SCRIPT_LARGE ((size_t)4 << 20) /* what a script may hold before the collector has to be incremental */
+void script_halt(struct script *s);
+void script_make_incremental(lua_State *L, struct script *s);
+void script_resume_collector(lua_State *L, struct script *s);
+/* One step; true if a cycle has ended. */
+bool script_collect(lua_State *L, struct script *s);
+/* A script held or left much: collects it bit by bit, outside of scripts. */
+void script_sweep(struct script *s);
 
 /* slice.c: the meter runs between enter and leave; both follow every resume of a call. */
 void script_enter(struct script *s, struct call *call);

@@ -107,6 +107,8 @@ static void slice_end(struct script *s, struct call *call)
 {
 	s->running = NULL;
 	s->owner = s->root;
+	if (s->halted)
+		script_resume_collector(call->co, s);
 	call->owner->cpu_ns += slice_cpu(call, clock_ns(CLOCK_MONOTONIC));
 }
 
@@ -192,7 +194,7 @@ static bool judge_memory(lua_State *L, struct call *call)
 	while ((o->used > o->cap || script_crowded(call->script, o)) && o->cycles < 2) {
 		if (clock_ns(CLOCK_MONOTONIC) > until)
 			return true;
-		o->cycles += lua_gc(L, LUA_GCSTEP, 64);
+		o->cycles += script_collect(L, call->script);
 	}
 	o->pressed = false;
 	o->cycles = 0;
@@ -248,6 +250,10 @@ static void on_count(lua_State *L, lua_Debug *ar)
 	struct script *s = script_of(L);
 	struct call *call = script_metered(s);
 	lua_sethook(L, NULL, 0, 0);
+	if (s->halted)
+		script_resume_collector(L, s);
+	if (call && call->owner->large)
+		script_make_incremental(L, s);
 	if (!call || (!call->kill && !s->over))
 		return;
 	bool can_yield = yieldable(L, call);

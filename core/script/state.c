@@ -71,6 +71,8 @@ lua_State *script_state_new(struct runtime *rt)
 void script_state_free(lua_State *L)
 {
 	struct script *s = script_of(L);
+	if (s->sweep.slot)
+		runtime_timer_stop(s->rt, &s->sweep);
 	lua_close(s->main);
 	script_timer_free(s);
 	script_meters_free(s);

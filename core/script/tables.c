@@ -6,6 +6,9 @@
 #include "script/sort.h"
 #include "script/strings.h"
 
+/* Which argument of remove the stock function blames. */
+#define REMOVE_PLACE (LUA_VERSION_RELEASE_NUM >= 50406 ? 2 : 1)
+
 static void check_table(lua_State *L, int index)
 {
 	if (!script_is_table(L, index))
@@ -79,7 +82,7 @@ static int t_remove(lua_State *L)
 	struct script *s = script_of(L);
 	lua_Integer size = length(L, 1), at = luaL_optinteger(L, 2, size);
 	if (at != size)
-		luaL_argcheck(L, (lua_Unsigned)at - 1u <= (lua_Unsigned)size, 1, "position out of bounds");
+		luaL_argcheck(L, (lua_Unsigned)at - 1u <= (lua_Unsigned)size, REMOVE_PLACE, "position out of bounds");
 	lua_geti(L, 1, at);
 	for (; at < size; at++) {
 		lua_geti(L, 1, at + 1);
