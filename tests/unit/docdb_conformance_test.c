@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include "conformance/docdb_conformance.h"
+#include "conformance/docdb_differential.h"
 
-enum { CASES = 1100 };
+enum { CASES = 1100, ROUNDS = 400 };
 
 static int check(const char *url)
 {
@@ -32,9 +33,19 @@ static int check_file(void)
 	return (rmdir(folder) != 0) | bad;
 }
 
+/* Thousands of random tasks: with indexes and without, and on the other database if there is one. */
+static int differ(const char *url)
+{
+	const char *seed = getenv("SRVTHREDS_SEED");
+	uint64_t from = seed ? strtoull(seed, NULL, 10) : 1;
+	int different = docdb_differential("memory:", url ? url : "memory:", !url, from, ROUNDS);
+	printf("%s %d rounds, %d differences\n", url ? url : "memory: with indexes", ROUNDS, different);
+	return different;
+}
+
 int main(void)
 {
 	const char *url = getenv("SRVTHREDS_DOCDB_URL");
-	int bad = check("memory:") | check_file();
-	return url ? bad | check(url) : bad;
+	int bad = check("memory:") | check_file() | differ(NULL);
+	return url ? bad | check(url) | differ(url) : bad;
 }
