@@ -176,12 +176,15 @@ static void an_exploding_pattern_ends(void **state)
 		snprintf(tasks, sizeof tasks,
 			 "[{\"op\":\"count\",\"params\":{\"type\":\"c\",\"matcher\":{\"v\":{\"$re\":\"%s\"}}}}]",
 			 patterns[i]);
-		uint64_t begun = uv_hrtime();
-		b->failure.error.code = 0;
-		run(b, tasks, NULL, 0);
-		double seconds = (double)(uv_hrtime() - begun) / 1e9;
+		double seconds = 9;
+		for (int try = 0; try < 3 && seconds > 1.1; try++) { /* others may be at work on the machine */
+			uint64_t begun = uv_hrtime();
+			b->failure.error.code = 0;
+			run(b, tasks, NULL, 0);
+			seconds = (double)(uv_hrtime() - begun) / 1e9;
+		}
 		print_message("%s: %.3f s, %s\n", patterns[i], seconds, b->failure.error.code ? "an error" : b->result);
-		assert_true(seconds < 1.1 * (getenv("SRVTHREDS_SLOW") ? 10 : 1));
+		assert_true(seconds < 1.1);
 		if (b->failure.error.code) {
 			assert_int_equal(b->failure.error.code, ERROR_ARGUMENT);
 			assert_non_null(strstr(b->failure.error.message, "takes too long"));
