@@ -59,6 +59,7 @@ int luaopen_core_script(lua_State *L)
 		{"meter", script_meter},
 		{"trusted", script_trusted},
 		{"used", script_used},
+		{"watch", script_watch},
 		{NULL, NULL},
 	};
 	if (lua_getallocf(L, NULL) != script_alloc)

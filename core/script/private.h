@@ -12,6 +12,7 @@
 #include <lua.h>
 #include <lauxlib.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -107,6 +108,9 @@ struct script {
 	size_t total;
 	struct block *newest; /* alive or not */
 	struct pool pool;
+	struct watchdog *watchdog;   /* owned; NULL: none */
+	_Atomic uint64_t turn;       /* odd while a script runs that nothing has interrupted; the watchdog reads it */
+	const char *_Atomic watched; /* names of that script's account, or NULL */
 	struct call *call;           /* running now, or NULL */
 	lua_State *volatile running; /* what the timer's signal may interrupt, or NULL */
 	volatile sig_atomic_t due;   /* a tick passed: C functions look at this */
@@ -254,6 +258,11 @@ int script_call(lua_State *L);
 int script_context(lua_State *L);
 int script_used(lua_State *L);
 int script_trusted(lua_State *L);
+
+/* watchdog.c */
+#define WATCHDOG_EXIT 70 /* the code with which it ends the process */
+int script_watch(lua_State *L);
+void script_unwatch(struct script *s);
 
 /* Each pushes a new table with its functions, unfrozen. */
 void script_push_string(lua_State *L);

@@ -82,8 +82,17 @@ static int64_t slice_cpu(const struct call *call, int64_t now)
 	return elapsed < slice ? elapsed : slice;
 }
 
+/* The loop thread is the only writer: two stores. */
+static inline void turn(struct script *s, bool runs)
+{
+	uint64_t n = atomic_load_explicit(&s->turn, memory_order_relaxed) + 1;
+	atomic_store_explicit(&s->turn, runs ? n | 1 : (n | 1) + 1, memory_order_release);
+}
+
 static void slice_begin(struct script *s, struct call *call)
 {
+	atomic_store_explicit(&s->watched, call->account ? call->account->names : NULL, memory_order_relaxed);
+	turn(s, true);
 	call->tick_cpu = 0;
 	call->slice_start = clock_ns(CLOCK_MONOTONIC);
 	s->due = s->over = 0;
@@ -105,6 +114,7 @@ static void slice_begin(struct script *s, struct call *call)
 
 static void slice_end(struct script *s, struct call *call)
 {
+	turn(s, false);
 	s->running = NULL;
 	s->owner = s->root;
 	if (s->halted)

@@ -73,6 +73,7 @@ void script_state_free(lua_State *L)
 	struct script *s = script_of(L);
 	if (s->sweep.slot)
 		runtime_timer_stop(s->rt, &s->sweep);
+	script_unwatch(s);
 	lua_close(s->main);
 	script_timer_free(s);
 	script_meters_free(s);
