@@ -72,6 +72,8 @@ local keys = {
   { key = "scripts.cpu_max", type = "duration", default = "1m", min = 1,
     help = "the most CPU time that a step may use; a pattern whose limits ask for more is a mistake" },
   { key = "scripts.wall_max", type = "duration", default = "5m", min = 1, help = "the most time that a step may take" },
+  { key = "scripts.watchdog", type = "duration", default = "10s", min = 1000,
+    help = "one stretch of a script that nothing can interrupt and that takes longer ends the process with code 70" },
   { key = "scripts.memory_max", type = "size", default = "256MiB", min = 65536,
     help = "the most memory that a step may hold" },
   { key = "pause.after", type = "integer", default = 5, min = 0,

@@ -303,6 +303,7 @@ local function start(self, options)
   open_logs(self.config)
   self.limits = pressure.limits(self.config)
   script.maxima { total = self.limits.scripts }
+  script.watch(self.config["scripts.watchdog"])
   open_store(self)
   open_docdb(self)
   load_profile(self, options.profile, options.default_profile)
