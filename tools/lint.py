@@ -28,6 +28,7 @@ def own_rules(files):
         try:
             source = Source(path, Path(path).read_text(encoding="utf-8"))
         except UnicodeDecodeError:
+            problems.append(f"{path}: not text: a left-over? Sources are text, what is made is not kept")
             continue
         if source.lines:
             problems += [f"{path}:{line}: {message}" for rule in RULES for line, message in rule(source)]
