@@ -32,7 +32,7 @@ local keys = {
   { group = "Addresses" },
   { key = "bind", type = "string", default = "127.0.0.1", help = "the address to listen on; containers set 0.0.0.0" },
   { key = "engine.port", type = "port", default = 8082,
-    help = "admin API, dashboard, health, metrics; 0 picks a free port and the ready line names it" },
+    help = "admin API, health, metrics; 0 picks a free port and the ready line names it" },
   { key = "session.port", type = "port", default = 3000, help = "WebSocket for participants" },
   { key = "session.http_port", type = "port", default = 3001, help = "HTTP for participants" },
   { key = "health.port", type = "port", default = 8083,

@@ -240,21 +240,26 @@ local function listen(self)
   local function on_admin(req) return api:handle(req) end
   local function on_session(req) return session_http.handle(sessions, req) end
   local websockets = { ["/ws"] = session_ws.handlers(sessions), ["/api/live"] = api:websocket() }
-  local function open(port, what, ...)
-    local server = net.listen {
-      host = config.bind, port = port, on_request = handler(self, ...), websockets = websockets,
+  local function open(key, what, ...)
+    local done, server = pcall(net.listen, {
+      host = config.bind, port = config[key], on_request = handler(self, ...), websockets = websockets,
       origins = config["auth.origins"],
       limits = {
         body_size = config["limits.event_size"], message_size = config["limits.event_size"],
         connections = config["limits.connections"], send_queue = config["limits.send_queue"],
       },
-    }
+    })
+    if not done then
+      local e = codes.of(server)
+      error(codes.error(e.code, ("%s: %s; another address is --bind, another port --%s"):format(key, e.message,
+        (key:gsub("[._]", "-")))), 0)
+    end
     self.servers[#self.servers + 1] = server
     self.ports[what] = server.port
   end
-  open(config["engine.port"], "engine", on_health, on_admin)
-  open(config["session.port"], "session", on_health, on_session)
-  open(config["session.http_port"], "session_http", on_health, on_session)
+  open("engine.port", "engine", on_health, on_admin)
+  open("session.port", "session", on_health, on_session)
+  open("session.http_port", "session_http", on_health, on_session)
 end
 
 local function say_ready(self)

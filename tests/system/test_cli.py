@@ -2,7 +2,10 @@
 """The program's command line, as a person or a script meets it: texts, exit codes, what goes to stdout."""
 import json
 import os
+import re
+import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +80,19 @@ def test_explain(run):
     assert run("explain", "SRV-X1").returncode == 1
 
 
+def test_explain_knows_every_code_of_the_model(run):
+    header = (Path(__file__).parents[2] / "core" / "base" / "base.h").read_text()
+    numbers = re.findall(r"X\(ERROR_\w+, (\d+),", header)
+    assert len(numbers) >= 10
+    for number in numbers:
+        assert run("explain", number).stdout.startswith(number + ": ")
+
+
+def test_help_has_no_empty_line_twice(run):
+    for verb in ("threds", "patterns", "dead", "config", "send"):
+        assert "\n\n\n" not in run(verb, "--help").stdout
+
+
 def test_new_makes_a_project_that_is_good_and_never_overwrites(run, tmp_path):
     assert run("new", "greeter").returncode == 0
     assert run("check", cwd=tmp_path / "greeter").returncode == 0
@@ -121,3 +137,12 @@ def test_lua_files_that_are_not_there(run, tmp_path):
     done = run("version", env={"SRVTHREDS_LUA": str(tmp_path)})
     assert done.returncode == 1 and "SRVTHREDS_LUA" in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_a_port_that_is_taken_is_named_with_its_flag(run, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run("dev", "dev", "--engine-port", "0", "--session-port", str(taken.getsockname()[1]))
+    assert done.returncode == 1 and "session.port: cannot listen on 127.0.0.1:" in done.stderr, done.stderr
+    assert "--session-port" in done.stderr

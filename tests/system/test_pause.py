@@ -98,6 +98,7 @@ def test_a_runaway_pauses_and_an_edit_resumes(spin):
     # It is mended.
     server.file.write_text(SPIN.replace("while true do end", ""))
     until(lambda: not paused(server), 10, "it to go on")
+    assert "what to do" not in server.run("patterns", "show", "spin").stdout
     until(lambda: seen(server) == "12345", 10, "all five, in order")
     assert metric(server, "srvthreds_patterns_paused") == [0]
     assert "spin is paused" not in server.run("doctor").stdout

@@ -118,7 +118,7 @@ function help.verb(verb)
     for _, below in ipairs(verb.verbs) do rows[#rows + 1] = { usage(below):gsub(" %[FLAG…%]$", ""), below.line } end
     for _, row in ipairs(rows) do row[1] = tostring(row[1]) end
     add(out, columns(rows, 2))
-    out[#out + 1] = ""
+    if verb.about then out[#out + 1] = "" end
   else
     out[#out + 1] = usage(verb)
   end

@@ -5,7 +5,7 @@
 local list = {
   { group = "Run it" },
   { name = "dev", line = "everything in one process: engine, agents, live reload" },
-  { name = "engine", line = "the engine alone" },
+  { name = "engine", line = "the same as a service: no development tokens" },
   { name = "agent", line = "one or more agents: -c KIND -i ID" },
   { name = "bootstrap", line = "load a profile into the store" },
 

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 local codes = require "srvthreds.cli.codes"
+local model_codes = require "srvthreds.cli.model_codes"
 local nearest = require "srvthreds.nearest"
 local output = require "srvthreds.cli.output"
 local problem = require "srvthreds.cli.problem"
@@ -7,7 +8,7 @@ local problem = require "srvthreds.cli.problem"
 local function all_codes()
   local all = {}
   for _, entry in ipairs(require("srvthreds.pattern.codes").list) do all[#all + 1] = entry end
-  table.move(codes.list, 1, #codes.list, #all + 1, all)
+  for _, list in ipairs { codes.list, model_codes } do table.move(list, 1, #list, #all + 1, all) end
   return all
 end
 
@@ -25,8 +26,10 @@ end
 
 -- docs/errors.md; a test compares the two.
 local function print_docs(all)
-  output.line("<!-- Made by `srvthreds explain docs > docs/errors.md`; edit pattern/codes.lua and cli/codes.lua instead. -->")
-  output.line("# Errors\n\nThe code at the end of a message, and what to do about it. `srvthreds explain CODE` says the same.")
+  output.line("<!-- Made by `srvthreds explain docs > docs/errors.md`; edit pattern/codes.lua, cli/codes.lua "
+    .. "and cli/model_codes.lua instead. -->")
+  output.line("# Errors\n\nThe code at the end of a message, or in an answer's `error`, and what to do about it. `srvthreds explain CODE` says "
+    .. "the same.")
   for _, entry in ipairs(all) do
     local text = entry.text:gsub("%s+$", "")
     output.line(("\n## %s: %s%s\n\n%s"):format(entry.code, entry.title, entry.warning and " (a warning)" or "", text))
@@ -56,7 +59,8 @@ end
 
 return {
   name = "explain", run = run, lists = true, no_config = true,
-  words = { { name = "CODE", optional = true, help = "as it stands in brackets at a message; without it: all codes" } },
-  examples = { { "srvthreds explain SRV-P012" }, { "srvthreds explain p12", "the same" }, { "srvthreds explain" } },
-  about = "What a code at the end of a message means and what to do about it.",
+  words = { { name = "CODE", optional = true, help = "as it stands in brackets at a message, or in an error's code; without it: all codes" } },
+  examples = { { "srvthreds explain SRV-P012" }, { "srvthreds explain p12", "the same" }, { "srvthreds explain 5203" },
+    { "srvthreds explain" } },
+  about = "What a code at the end of a message or in an error means, and what to do about it.",
 }

@@ -21,9 +21,14 @@ end
 
 -- Problems of files, each once; those of a pattern's newer file stand at the pattern too.
 local function print_problems(problems)
+  local told = {}
   for _, one in ipairs(problems or {}) do
-    output.line("")
-    output.line(output.colour("red", (type(one) == "table" and one.text or tostring(one)):gsub("\n$", "")))
+    local text = (type(one) == "table" and one.text or tostring(one)):gsub("\n$", "")
+    if not told[text] then
+      output.line("")
+      output.line(output.colour("red", text))
+    end
+    told[text] = true
   end
 end
 
@@ -51,7 +56,7 @@ local function print_pattern(pattern)
     { "status", status_of(nil, pattern) }, { "version", pattern.version }, { "threds", pattern.threds },
     { "file", pattern.file }, { "paused since", output.time(paused.since) }, { "because", paused.reason },
     { "waiting", paused.waiting and ("%d events"):format(paused.waiting) },
-    { "what to do", paused.state == "paused" and "mend it, save its file, or srvthreds patterns resume " .. pattern.id },
+    { "what to do", paused.state == "paused" and "mend it, save its file, or srvthreds patterns resume " .. pattern.id or nil },
   }
   if pattern.reactions and pattern.reactions[1] then
     output.line("\n" .. output.colour("bold", "Reactions"))
