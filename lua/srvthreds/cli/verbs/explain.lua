@@ -28,8 +28,8 @@ end
 local function print_docs(all)
   output.line("<!-- Made by `srvthreds explain docs > docs/errors.md`; edit pattern/codes.lua, cli/codes.lua "
     .. "and cli/model_codes.lua instead. -->")
-  output.line("# Errors\n\nThe code at the end of a message, or in an answer's `error`, and what to do about it. `srvthreds explain CODE` says "
-    .. "the same.")
+  output.line("# Errors\n\nThe code at the end of a message, or in an answer's `error`, and what to do about it. "
+    .. "`srvthreds explain CODE` says the same.")
   for _, entry in ipairs(all) do
     local text = entry.text:gsub("%s+$", "")
     output.line(("\n## %s: %s%s\n\n%s"):format(entry.code, entry.title, entry.warning and " (a warning)" or "", text))
@@ -59,7 +59,8 @@ end
 
 return {
   name = "explain", run = run, lists = true, no_config = true,
-  words = { { name = "CODE", optional = true, help = "as it stands in brackets at a message, or in an error's code; without it: all codes" } },
+  words = { { name = "CODE", optional = true,
+    help = "as it stands in brackets at a message, or in an error's code; without it: all codes" } },
   examples = { { "srvthreds explain SRV-P012" }, { "srvthreds explain p12", "the same" }, { "srvthreds explain 5203" },
     { "srvthreds explain" } },
   about = "What a code at the end of a message or in an error means, and what to do about it.",
