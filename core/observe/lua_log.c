@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/lua_error.h"
-#include "observe/lua_observe.h"
+#include "observe/observe.h"
 
 #define FIELDS 47 /* of a line; what is beyond is left out */
 

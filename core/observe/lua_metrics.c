@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/lua_error.h"
-#include "observe/lua_observe.h"
+#include "observe/observe.h"
 #include "observe/part.h"
 
 static const char *const type_names[] = {"srvthreds.counter", "srvthreds.gauge", "srvthreds.histogram"};

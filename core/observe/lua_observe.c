@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "observe/lua_observe.h"
-
 #include <lauxlib.h>
 #include <unistd.h>
+
+#include "observe/observe.h"
 
 #define BOUND "srvthreds.observe"
 

@@ -95,8 +95,9 @@ int metrics_text(struct metrics *m, struct buf *out);
 /* Which log and metrics core.log and core.metrics of this state use; they must outlive it. Unbound, they make their own
  * (stderr, info), closed with the state. */
 void observe_bind(struct lua_State *L, struct log *log, struct metrics *metrics);
-/* The state's log: made if none is bound; what it returns outlives the state's Lua code. */
+/* The state's own: made if none is bound; what they return outlives the state's Lua code, and what was opened since. */
 struct log *observe_log(struct lua_State *L);
+struct metrics *observe_metrics(struct lua_State *L);
 int luaopen_core_log(struct lua_State *L);
 int luaopen_core_metrics(struct lua_State *L);
 

@@ -213,7 +213,8 @@ int lua_step_begin_new(lua_State *L)
 {
 	luaL_checktype(L, 3, LUA_TTABLE);
 	struct reservation r = {lua_span_field(L, 3, "pattern"), lua_int_field(L, 3, "max", 0),
-				lua_int_field(L, 3, "interval", 0), lua_int_field(L, 3, "now", 0)};
+				lua_int_field(L, 3, "interval", 0), lua_int_field(L, 3, "now", 0),
+				lua_span_field(L, 3, "reaction")};
 	if (!r.pattern.data)
 		return lua_error_raisef(L, ERROR_MISSING, "begin_new needs the pattern's id");
 	return begin(L, &r);

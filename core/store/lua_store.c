@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/lua_error.h"
+#include "observe/observe.h"
 
 /* Waits --------------------------------------------------------------------------------------------------------- */
 
@@ -266,6 +267,7 @@ static int l_open(lua_State *L)
 		.cache_bytes = (size_t)lua_int_field(L, 1, "cache_bytes", 0),
 		.queue_bytes = (size_t)lua_int_field(L, 1, "queue_bytes", 0),
 		.max_pages = lua_int_field(L, 1, "max_pages", 0),
+		.metrics = observe_metrics(L),
 	};
 	struct lua_store **slot = lua_newuserdatauv(L, sizeof(struct lua_store *), 0);
 	*slot = NULL;

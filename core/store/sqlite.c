@@ -123,6 +123,7 @@ static struct store *open_store(const struct store_class *class, struct runtime 
 	s->inline_ = class == &store_memory || runtime_is_virtual(rt);
 	s->granted_tail = &s->granted;
 	defaults(s, options);
+	meters_init(&s->meters, options->metrics, class == &store_memory ? "memory" : "sqlite");
 	uv_mutex_init(&s->readers_mutex);
 	batch_init(&s->batches[0]);
 	batch_init(&s->batches[1]);
@@ -194,6 +195,7 @@ static void close_store(struct store *base)
 	local_failed(s->local, &e);
 	s->listener = (struct store_listener){0};
 	stop(s);
+	meters_init(&s->meters, NULL, NULL);
 	sqlite_unref(s);
 }
 

@@ -20,6 +20,7 @@
 #include "store/dict.h"
 #include "store/due.h"
 #include "store/filter.h"
+#include "store/meters.h"
 
 enum { SQLITE_STORE_SCHEMA = 2, DURATION_DAY = 86400000, SECRET_SIZE = 192 };
 
@@ -49,7 +50,9 @@ struct sqlite_step {
 	begun_fn fn;
 	void *arg;
 	int64_t epoch, max, interval, now, last_before;
-	struct word *pattern; /* begin_new */
+	struct word *pattern;         /* begin_new */
+	int64_t reaction;             /* begin_new: the number of its word, 0 = none */
+	uint64_t asked_at, locked_at; /* of meters_now; asked_at 0: the lock was free */
 	bool is_new, told, reserved;
 };
 
@@ -150,6 +153,7 @@ struct sqlite {
 	int64_t retried[64]; /* the last dead letters that were, while their rows may still be seen */
 	uint32_t retried_next;
 	struct local_queue *local;
+	struct meters meters;
 };
 
 static inline struct span span_of(const char *text)

@@ -56,12 +56,23 @@ struct commit {
 	struct pending *delivery;
 	const struct store_changes *changes;
 	int64_t now;
+	int64_t pattern, reaction; /* where the step began; pattern 0: it is none */
 };
 
 static bool changes_thred(const struct store_changes *c)
 {
 	return c->state.data || c->pattern.data || c->version.data || c->reaction.data || c->status || c->ended ||
 	       c->started || c->reacted || c->member_count;
+}
+
+/* Who commits has lost what it held: its thred's lock to a failure, or its delivery, which is settled or came again. */
+static bool is_lost(const struct commit *c)
+{
+	if (c->s->closing)
+		return false;
+	if (c->step && (c->step->epoch != c->s->epoch || !c->step->thred))
+		return true;
+	return c->s->ready && c->changes->delivery && !c->delivery;
 }
 
 static int check(struct commit *c, struct error *e)
@@ -328,8 +339,11 @@ static void apply(struct commit *c)
 		create(c);
 	else if (c->t && c->t->where != WHERE_LIVE)
 		c->t = NULL;
-	if (c->t && !x->no_step)
+	if (c->t && !x->no_step) {
 		c->t->step++;
+		c->pattern = c->t->pattern;
+		c->reaction = fresh ? c->step->reaction : c->t->reaction;
+	}
 	if (c->t)
 		take_state(c);
 	chain(c, record(c));
@@ -355,9 +369,14 @@ int64_t sqlite_apply(struct sqlite *s, struct sqlite_step *step, const struct st
 {
 	struct commit c = {.s = s, .step = step, .changes = changes, .now = runtime_now(s->rt)};
 	FAULT(after_lua);
-	if (check(&c, e))
+	if (check(&c, e)) {
+		if (is_lost(&c))
+			meters_refused(&s->meters);
 		return -1;
+	}
 	apply(&c);
+	if (c.pattern)
+		meters_step(&s->meters, &s->words, c.pattern, c.reaction, step->locked_at);
 	return sqlite_told(s);
 }
 

@@ -25,6 +25,7 @@ static void fire(struct runtime_timer *timer)
 		struct span copy = {id, first->len < sizeof id ? first->len : sizeof id};
 		memcpy(id, first->id, copy.len);
 		int64_t due = first->due;
+		meters_fired(&s->meters, now - due);
 		due_set(&s->due, first->n, copy, 0);
 		s->listener.due(s->listener.arg, copy, due);
 	}
@@ -33,6 +34,7 @@ static void fire(struct runtime_timer *timer)
 
 void sqlite_due_arm(struct sqlite *s)
 {
+	meters_timers(&s->meters, s->due.len);
 	if (!s->due_on && s->ready && local_backlog_done(s->local))
 		s->due_on = true;
 	const struct due *first = due_first(&s->due);

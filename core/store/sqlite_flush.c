@@ -55,6 +55,15 @@ bool sqlite_is_full(const struct sqlite *s)
 	return s->open->steps >= s->options.batch_steps || s->open->arena.used >= s->options.batch_bytes;
 }
 
+static void write_here(struct sqlite *s, struct batch *batch)
+{
+	uint64_t begun_at = meters_now(&s->meters);
+	int rc = sqlite_write(&s->writer, batch);
+	if (rc == SQLITE_OK)
+		meters_committed(&s->meters, begun_at);
+	sqlite_written(s, rc);
+}
+
 void sqlite_flush(struct sqlite *s)
 {
 	if (s->writing || !s->ready || batch_is_empty(s->open))
@@ -66,7 +75,7 @@ void sqlite_flush(struct sqlite *s)
 	if (batch->ops == 0) {
 		sqlite_written(s, SQLITE_OK);
 	} else if (s->inline_) {
-		sqlite_written(s, sqlite_write(&s->writer, batch));
+		write_here(s, batch);
 	} else {
 		uv_mutex_lock(&s->writer.mutex);
 		s->writer.batch = batch;

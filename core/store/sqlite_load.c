@@ -89,6 +89,7 @@ void sqlite_forget(struct sqlite *s)
 {
 	dict_clear(&s->participants);
 	dict_clear(&s->words);
+	meters_forget(&s->meters);
 	due_clear(&s->due);
 	sqlite_seen_clear(s);
 	memset(s->retried, 0, sizeof s->retried);

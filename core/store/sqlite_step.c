@@ -214,11 +214,19 @@ static struct sqlite_step *step_new(struct sqlite *s, struct thred *t, const str
 	if (r) {
 		step->is_new = true;
 		step->pattern = sqlite_word(s, r->pattern);
+		step->reaction = r->reaction.data ? sqlite_word(s, r->reaction)->n : 0;
 		step->max = r->max;
 		step->interval = r->interval;
 		step->now = r->now;
 	}
 	return step;
+}
+
+static void locked(struct sqlite_step *step)
+{
+	struct meters *m = &step->s->meters;
+	meters_locked(m, step->asked_at);
+	step->locked_at = meters_now(m);
 }
 
 int sqlite_begin(struct store *base, struct span id, const struct reservation *r, struct begun *out, begun_fn fn,
@@ -234,9 +242,11 @@ int sqlite_begin(struct store *base, struct span id, const struct reservation *r
 	if (t->holder) {
 		*(t->first_waiting ? &t->last_waiting->next : &t->first_waiting) = step;
 		t->last_waiting = step;
+		step->asked_at = meters_now(&s->meters);
 		return STORE_WAITS;
 	}
 	t->holder = step;
+	locked(step);
 	sqlite_thred_use(s, t);
 	if (!is_known(s, t)) {
 		load(step);
@@ -260,9 +270,12 @@ static void grant(struct sqlite *s)
 		if (!s->granted)
 			s->granted_tail = &s->granted;
 		step->next = NULL;
-		if (!step->thred)
+		if (!step->thred) {
 			free(step); /* a failure came first, and told it */
-		else if (is_known(s, step->thred))
+			continue;
+		}
+		locked(step);
+		if (is_known(s, step->thred))
 			run(step);
 		else
 			load(step);

@@ -303,9 +303,12 @@ static void writer_main(void *arg)
 		if (!batch)
 			break;
 		uv_mutex_unlock(&w->mutex);
+		uint64_t begun_at = meters_now(&s->meters);
 		uv_mutex_lock(&s->checkpoint.gate);
 		int rc = sqlite_write(w, batch);
 		uv_mutex_unlock(&s->checkpoint.gate);
+		if (rc == SQLITE_OK)
+			meters_committed(&s->meters, begun_at);
 		sqlite_exit_on_fsync(rc, s->path);
 		uv_mutex_lock(&w->mutex);
 		w->rc = rc;

@@ -55,6 +55,7 @@ struct store;
 struct step;
 struct queue;
 
+struct metrics;
 struct store_options {
 	int64_t dedup_keep_ms;   /* marks of events; 0 = 7 days */
 	int64_t inbox_keep_ms;   /* 0 = 7 days */
@@ -65,6 +66,7 @@ struct store_options {
 	size_t batch_steps;      /* beyond this accept waits; 0 = 1024 */
 	size_t batch_bytes;      /* likewise; 0 = 4 MB */
 	int64_t max_pages;       /* tests of a full disk: PRAGMA max_page_count; 0 = none */
+	struct metrics *metrics; /* told of steps, commits, timers; borrowed until store_close; NULL = none */
 };
 
 /* Both take the data folder's lock. NULL with `e` set when the URL, the file or its version is no good. */
@@ -97,6 +99,7 @@ struct thred_view {
 struct reservation {
 	struct span pattern;
 	int64_t max, interval, now; /* 0 = no limit; ms */
+	struct span reaction;       /* the first, for metrics; may be absent */
 };
 
 enum store_refusal { REFUSED_NOT, REFUSED_EXISTS, REFUSED_MAX, REFUSED_INTERVAL };

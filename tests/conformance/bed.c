@@ -215,7 +215,7 @@ struct begun bed_begin(struct bed *b, const char *id)
 
 struct begun bed_begin_new(struct bed *b, const char *id, const char *pattern, int64_t max, int64_t interval)
 {
-	struct reservation r = {text(pattern), max, interval, runtime_now(b->rt)};
+	struct reservation r = {text(pattern), max, interval, runtime_now(b->rt), {NULL, 0}};
 	return begin(b, id, &r);
 }
 

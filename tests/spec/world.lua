@@ -56,10 +56,11 @@ function world:open()
   self.engine:start()
 end
 
----Closes the store and opens the same file again.
-function world:restart()
+---Closes the store and opens the same file again, `ms` later.
+---@param ms integer?
+function world:restart(ms)
   task(function() self.store:close() end)
-  runtime.advance(0)
+  runtime.advance(ms or 0)
   task(function() self:open() end)
 end
 

@@ -118,7 +118,7 @@ static void begun(void *arg, const struct begun *x, const struct error *e)
 		free(j);
 		return;
 	}
-	struct reservation r = {text("p"), 0, 0, runtime_now(j->l->rt)};
+	struct reservation r = {.pattern = text("p"), .now = runtime_now(j->l->rt)};
 	struct begun now;
 	store_abort(x->step);
 	struct error why;

@@ -21,7 +21,8 @@ local function refused(self, delivery, pattern, why, id, parent, list)
 end
 
 local function begin_new(self, id, pattern, now)
-  return self.store:begin_new(id, { pattern = pattern.id, max = pattern.max_instances, interval = pattern.instance_interval, now = now })
+  return self.store:begin_new(id, { pattern = pattern.id, reaction = pattern.reactions[1].name, max = pattern.max_instances,
+    interval = pattern.instance_interval, now = now })
 end
 
 -- Runs fn(handle) and turns whatever it raises into a dead letter of this target.
