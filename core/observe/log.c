@@ -145,6 +145,25 @@ enum log_level log_level_of(struct log *log, const char *module)
 	return level;
 }
 
+void log_reset_levels(struct log *log, enum log_level level)
+{
+	pthread_mutex_lock(&log->mutex);
+	log->level = level;
+	log->n_own = 0;
+	atomic_store(&log->lowest, (int)level);
+	pthread_mutex_unlock(&log->mutex);
+}
+
+int log_levels(struct log *log, struct buf *out)
+{
+	pthread_mutex_lock(&log->mutex);
+	int rc = buf_add_str(out, log_level_name(log->level));
+	for (size_t i = 0; rc == 0 && i < log->n_own; i++)
+		rc = buf_printf(out, ",%s=%s", log->own[i].module, log_level_name(log->own[i].level));
+	pthread_mutex_unlock(&log->mutex);
+	return rc;
+}
+
 bool log_wants(struct log *log, const char *module, enum log_level level)
 {
 	return (int)level >= atomic_load_explicit(&log->lowest, memory_order_relaxed) &&

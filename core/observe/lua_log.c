@@ -119,6 +119,22 @@ static int l_level(lua_State *L)
 	return 0;
 }
 
+static int l_reset(lua_State *L)
+{
+	log_reset_levels(observe_log(L), check_level(L, 1));
+	return 0;
+}
+
+static int l_levels(lua_State *L)
+{
+	struct buf text = {0};
+	int rc = log_levels(observe_log(L), &text);
+	if (rc == 0)
+		lua_pushlstring(L, text.data, text.len);
+	buf_free(&text);
+	return rc == 0 ? 1 : luaL_error(L, "not enough memory");
+}
+
 /* Fields (or nil) and module (or nil) on top: popped. Adds debug, info, warn, error to the table below them. */
 static void add_functions(lua_State *L)
 {
@@ -166,8 +182,8 @@ static int l_configure(lua_State *L)
 
 int luaopen_core_log(lua_State *L)
 {
-	static const luaL_Reg functions[] = {
-		{"level", l_level}, {"logger", l_logger}, {"configure", l_configure}, {NULL, NULL}};
+	static const luaL_Reg functions[] = {{"level", l_level},   {"levels", l_levels},       {"reset", l_reset},
+					     {"logger", l_logger}, {"configure", l_configure}, {NULL, NULL}};
 	luaL_newlib(L, functions);
 	lua_pushnil(L);
 	lua_pushnil(L);

@@ -72,6 +72,8 @@ const char *log_level_name(enum log_level level);
 int log_level_named(const char *name, enum log_level *level, struct error *e);
 int log_set_level(struct log *log, const char *module, enum log_level level, struct error *e);
 enum log_level log_level_of(struct log *log, const char *module);
+void log_reset_levels(struct log *log, enum log_level level); /* of all modules: none has its own any more */
+int log_levels(struct log *log, struct buf *out);             /* adds "info,store=debug"; -1: no memory */
 bool log_wants(struct log *log, const char *module, enum log_level level);
 
 /* One line. `module` and `fields` may be NULL. When whoever reads the log stands still, lines are dropped and counted. */

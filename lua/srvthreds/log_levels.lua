@@ -21,10 +21,17 @@ local function parse(text)
   return list
 end
 
----Sets all of them, or raises and sets none.
+---Sets them, or raises and sets none. A level without a module holds for all that the text doesn't name; without one the
+---others stay as they are.
 ---@param text string
 function log_levels.set(text)
-  for _, one in ipairs(parse(text)) do logs.level(one.module, one.level) end
+  local list = parse(text)
+  for _, one in ipairs(list) do
+    if not one.module then logs.reset(one.level) end
+  end
+  for _, one in ipairs(list) do
+    if one.module then logs.level(one.module, one.level) end
+  end
 end
 
 return log_levels

@@ -172,6 +172,16 @@ static void levels_by_module(void **state)
 	const char *text = logged(f);
 	assert_non_null(strstr(text, "\"seen\""));
 	assert_null(strstr(text, "unseen"));
+	struct buf levels = {0};
+	assert_int_equal(log_levels(f->log, &levels), 0);
+	assert_string_equal(levels.data, "error,store=debug");
+	log_reset_levels(f->log, LOG_LEVEL_WARN);
+	assert_false(log_wants(f->log, "store", LOG_LEVEL_INFO));
+	assert_true(log_wants(f->log, "store", LOG_LEVEL_WARN));
+	buf_clear(&levels);
+	assert_int_equal(log_levels(f->log, &levels), 0);
+	assert_string_equal(levels.data, "warn");
+	buf_free(&levels);
 	enum log_level level;
 	assert_int_equal(log_level_named("warn", &level, &e), 0);
 	assert_int_equal(level, LOG_LEVEL_WARN);

@@ -117,6 +117,7 @@ static void levels(void **state)
 	run(f,
 	    "assert(log.level() == 'info' and log.level('store', nil) == 'debug' and log.level('net', nil) == 'info')");
 	run(f, "log.level('error')  assert(log.level('net', nil) == 'error')");
+	run(f, "assert(log.levels() == 'error,store=debug')  log.reset('warn')  assert(log.levels() == 'warn')");
 	run(f, "local ok, e = pcall(log.level, 'loud')  assert(not ok and e.code == 4200 and "
 	       "tostring(e):find('debug, info, warn or error', 1, true))");
 }
