@@ -68,3 +68,5 @@ t.test("a timer is pending until it fires; one that fired late after a restart w
   w:close()
   folder:close()
 end)
+
+return t.finish()
