@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Durable steps through the whole engine against the same rows in bare SQLite: bench/steps.lua and `bench_store bare`
-take turns. The engine stands still while the other writes rows and batches of the size that it just wrote itself."""
+take turns, two seconds each. The engine stands still while the other writes rows and batches of the size that it just
+wrote itself."""
 import json
 import os
 import signal
@@ -34,48 +35,59 @@ class Bare:
         self.process.wait()
 
 
-def engine_run(folder, bare):
-    """One run of the engine with the other's turns between its measurements."""
+def paused(engine, turn):
+    """The other side's turn, while the engine stands still."""
+    engine.send_signal(signal.SIGSTOP)
+    try:
+        return turn()
+    finally:
+        engine.send_signal(signal.SIGCONT)
+
+
+def measure(folder, bare):
+    """A turn of the other side after each run of the engine: pairs that the disk and the machine treat alike."""
+    pairs = {"steps": [], "one": []}
     got = {}
-    command = [f"{BUILD}/bench_lua", "bench/steps.lua", folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as engine:
+
+    def turn(what):
+        if what == "one":
+            return bare.turn(SECONDS / 2, 1, got["rows"])
+        file = str(next(Path(folder).glob("bench-steps-*/srvthreds.db")))
+        got["rows"], got["batch"] = sizes(file), steps_a_commit(file)
+        return bare.turn(SECONDS, got["batch"], got["rows"])
+
+    command = [f"{BUILD}/bench_lua", "bench/steps.lua", folder, str(RUNS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as engine:
         for line in engine.stdout:
             row = json.loads(line)
-            what = row["what"].removeprefix("one event at a time, accepted to committed, ").split("/")[0]
-            if what not in ("durable steps", "p50"):
-                continue
-            engine.send_signal(signal.SIGSTOP)
-            if what == "durable steps":
-                file = str(next(Path(folder).glob("bench-steps-*/srvthreds.db")))
-                got["rows"], got["batch"] = sizes(file), steps_a_commit(file)
-                got["steps"] = statistics.median(row["samples"])
-                got["bare"] = bare.turn(SECONDS, got["batch"], got["rows"])
-            else:
-                got["one"] = statistics.median(row["samples"])
-                got["bare_one"] = bare.turn(SECONDS / 2, 1, got["rows"])
-            engine.send_signal(signal.SIGCONT)
-    if engine.returncode or "one" not in got:
-        sys.exit(f"bench/steps.lua ended with {engine.returncode}; {sorted(got)}")
-    return got
+            if "between" in row:
+                what = row["between"]
+                pairs[what].append((row["value"], paused(engine, lambda: turn(what))))
+    if engine.returncode or len(pairs["one"]) != RUNS:
+        sys.exit(f"bench/steps.lua ended with {engine.returncode}; {pairs}")
+    return pairs, got
+
+
+def middle(values):
+    return statistics.median(values)
 
 
 def main():
     with tempfile.TemporaryDirectory(prefix="bench-ratio-", dir=BUILD) as folder:
         bare = Bare(folder)
-        runs = [engine_run(folder, bare) for _ in range(RUNS)]
+        pairs, got = measure(folder, bare)
         bare.close()
-    last = runs[-1]
-    rows, middle = last["rows"], lambda value: statistics.median(value(run) for run in runs)
+    rows, steps, one = got["rows"], pairs["steps"], pairs["one"]
     size = sum(rows[name] for name in ("in", "out", "state", "rec_in", "rec_out"))
-    say("durable steps: whole engine / bare SQLite", "%", [r["steps"] / r["bare"]["per_second"] * 100 for r in runs],
+    say("durable steps: whole engine / bare SQLite", "%", [e / b["per_second"] * 100 for e, b in steps],
         passes=60, aim=70,
-        notes=f"{middle(lambda r: r['steps']):,.0f}/s against {middle(lambda r: r['bare']['per_second']):,.0f}/s; "
-              f"batch {last['batch']}; {rows['rows']:.1f} rows and {size} bytes a step (in {rows['in']}, "
+        notes=f"{middle(e for e, _ in steps):,.0f}/s against {middle(b['per_second'] for _, b in steps):,.0f}/s; "
+              f"batch {got['batch']}; {rows['rows']:.1f} rows and {size} bytes a step (in {rows['in']}, "
               f"out {rows['out']}, state {rows['state']}, records {rows['rec_in']} + {rows['rec_out']}); "
-              f"the disk's commit p50 then {middle(lambda r: r['bare']['p50_ms']):.2f} ms")
-    ratios = [r["one"] / r["bare_one"]["p50_ms"] for r in runs]
-    say("one event at a time: whole engine / bare commit, p50", "times", ratios, less=True, passes=3, aim=2,
-        notes=f"{middle(lambda r: r['one']):.3f} ms against {middle(lambda r: r['bare_one']['p50_ms']):.3f} ms")
+              f"the disk's commit p50 then {middle(b['p50_ms'] for _, b in steps):.2f} ms")
+    say("one event at a time: whole engine / bare commit, p50", "times", [e / b["p50_ms"] for e, b in one], less=True,
+        passes=3, aim=2,
+        notes=f"{middle(e for e, _ in one):.3f} ms against {middle(b['p50_ms'] for _, b in one):.3f} ms")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Durable steps through the whole engine, in one process: each an event accepted and matched, locals changed, one message
 -- out, log, record and mark, on SQLite with synchronous=FULL. The driver shares the loop's thread and is counted.
---   bench_lua bench/steps.lua [FOLDER]
+--   bench_lua bench/steps.lua [FOLDER [RUNS]]
+-- Prints a line for each run as well, and "between": bench/ratio.py stops the process there for a turn of the other side.
 
 local json = require "core.json"
 local runtime = require "core.runtime"
@@ -14,10 +15,11 @@ local host = require "srvthreds.engine.host"
 local load = require "srvthreds.pattern.load"
 local patterns = require "srvthreds.engine.patterns"
 
-local folder = ... or "build"
+local folder, runs = ...
+folder = folder or "build"
 
-local WINDOW = 2 -- events of one source under way: one batch is on the disk while the next one runs
-local SOURCES, THREDS, OLD, RUNS, SECONDS = 256, 10000, 150000, 5, 2
+local WINDOW = 4 -- events of one source under way: the loop works on while a commit or a checkpoint takes its time
+local SOURCES, THREDS, OLD, RUNS, SECONDS = 256, 10000, 150000, math.tointeger(runs) or 5, 2
 
 local PATTERN = [[local p = require "srvthreds.pattern"
 return p.pattern "Bench" {
@@ -108,6 +110,14 @@ local function preload()
   end)
 end
 
+-- Who reads may stop this process now, before more is measured.
+local function between(what, value)
+  if not runs then return end
+  print(json.encode { between = what, value = value })
+  io.stdout:flush()
+  runtime.sleep(200)
+end
+
 local function steps()
   local rates, cpu, all = {}, os.clock(), 0
   for run = 1, RUNS do
@@ -128,6 +138,7 @@ local function steps()
     for i = 1, SOURCES * WINDOW do one("source" .. i % SOURCES + 1) end
     over:take()
     rates[run] = count / ((runtime.ticks() - t0) / 1e9)
+    between("steps", rates[run])
     all = all + count
   end
   print(json.encode { what = "processor time of a durable step, all threads", samples = { (os.clock() - cpu) / all * 1e6 },
@@ -150,6 +161,7 @@ local function latency()
     end
     table.sort(times)
     p50[run], p99[run] = times[500], times[990]
+    between("one", p50[run])
   end
   print(json.encode { what = "one event at a time, accepted to committed, p50", samples = p50, unit = "ms", less = true, aim = 0.4 })
   print(json.encode { what = "one event at a time, accepted to committed, p99", samples = p99, unit = "ms", less = true, pass = 5 })

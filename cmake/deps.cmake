@@ -11,6 +11,15 @@ if(LUA_RELEASE LESS 4 OR LUA_RELEASE EQUAL 5)
   message(FATAL_ERROR "Lua 5.4.${LUA_RELEASE} (${LUA_HEADER}) can't hold scripts to their limits: "
     "SrvThreds needs Lua 5.4.4, 5.4.6 or a later 5.4; install liblua5.4-dev of Debian 12, Ubuntu 22.04 or newer.")
 endif()
+# In the program itself, where there is the archive: a call into a shared library goes by a table, and a step makes thousands.
+find_library(LUA_ARCHIVE NAMES liblua5.4.a)
+add_library(srvthreds_lua INTERFACE)
+target_include_directories(srvthreds_lua SYSTEM INTERFACE ${LUA_INCLUDE_DIRS})
+if(LUA_ARCHIVE AND NOT SRVTHREDS_SANITIZE)
+  target_link_libraries(srvthreds_lua INTERFACE ${LUA_ARCHIVE} m ${CMAKE_DL_LIBS})
+else()
+  target_link_libraries(srvthreds_lua INTERFACE PkgConfig::LUA)
+endif()
 pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv>=1.43)
 pkg_check_modules(WEBSOCKETS REQUIRED IMPORTED_TARGET libwebsockets)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.37)
@@ -23,7 +32,7 @@ find_path(UTHASH_INCLUDE_DIR uthash.h REQUIRED)
 
 add_library(srvthreds_deps INTERFACE)
 target_include_directories(srvthreds_deps SYSTEM INTERFACE ${UTHASH_INCLUDE_DIR})
-target_link_libraries(srvthreds_deps INTERFACE PkgConfig::LUA PkgConfig::UV PkgConfig::WEBSOCKETS PkgConfig::SQLITE
+target_link_libraries(srvthreds_deps INTERFACE srvthreds_lua PkgConfig::UV PkgConfig::WEBSOCKETS PkgConfig::SQLITE
   PkgConfig::OPENSSL PkgConfig::PCRE2 PkgConfig::XXHASH ${HTTP_PARSER_LIBRARY} Threads::Threads m rt)
 # The loop and the writer allocate at the same time: glibc's arenas cost a lock or an mprotect every other step.
 # Sanitizers bring an allocator of their own.

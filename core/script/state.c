@@ -57,7 +57,7 @@ lua_State *script_state_new(struct runtime *rt)
 	if (!L)
 		abort();
 	lua_atpanic(L, panic);
-	lua_gc(L, LUA_GCINC, 300, 200, 0); /* little lives long here: marking it less often is worth the room */
+	lua_gc(L, LUA_GCINC, 400, 200, 0); /* little lives long here: marking it less often is worth the room */
 	check_layout(s);
 	script_hostile(s);
 	lua_pushcfunction(L, open_all);
