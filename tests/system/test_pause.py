@@ -112,23 +112,27 @@ def test_by_command_and_through_a_kill(spin):
         first = add(server, client, 1)
         _, answer = server.http("POST", "/event?wait=200ms", {"type": "spin.begin", "id": "later"}, token="p1")
         assert answer["outcome"] == "pending"
+    sent = server.run("send", "type=spin.begin", "--as", "p1", "--wait=200ms")
+    assert sent.returncode == 4 and "waits for pattern spin, which is paused" in sent.stderr, sent
+    shown = server.run("patterns", "show", "spin").stdout
+    assert "mend" not in shown + server.run("doctor").stdout and "patterns resume spin" in shown, shown
     _, event = server.admin("GET", f"/api/events/{first}")
     assert "waits for pattern spin, which is paused" in event["why"], event
     server.kill()
     server.start(f"--patterns={server.file.parent}")
     p = paused(server)["spin"]
-    assert (p["reason"], p["by"], p["waiting"]) == ("until Monday", "admin", 2)
+    assert (p["reason"], p["by"], p["waiting"]) == ("until Monday", "admin", 3)
     server.file.write_text(SPIN + "-- an edit\n")  # who paused it by hand resumes it by hand
     with server.connect("p0") as client:
         add(server, client, 2)
         server.wait_log(lambda l: l.get("msg") == "pattern reloaded" and l.get("pattern") == "spin")
         assert paused(server)["spin"]["state"] == "paused" and seen(server) == ""
         done = server.run("patterns", "resume", "spin", "--yes")
-        assert done.returncode == 0 and "3 events waited" in done.stderr, done
+        assert done.returncode == 0 and "4 events waited" in done.stderr, done
         until(lambda: not paused(server), 10, "it to go on")
         add(server, client, 3)
         until(lambda: seen(server) == "123", 10, "all three")
-    assert len(server.admin("GET", "/api/threds?pattern=spin")[1]["items"]) == 2
+    assert len(server.admin("GET", "/api/threds?pattern=spin")[1]["items"]) == 3
     assert "is not paused" in server.run("patterns", "resume", "spin", "--yes").stderr
     assert server.run("patterns", "resume", "nosuch", "--yes").returncode == 1
 

@@ -53,6 +53,11 @@ end
 ---@field version string? the version that was active then
 ---@field waiting integer
 
+-- An edit ends only the pause that a pattern has put on itself.
+local function what_to_do(id, by)
+  return ("%s`srvthreds patterns resume %s`"):format(by and "" or "mend it and save its file, or ", id)
+end
+
 local function new_pause(id, state, facts)
   return {
     id = id, state = state, since = facts.since, reason = facts.reason, by = facts.by, version = facts.version,
@@ -201,8 +206,8 @@ function pauses:pause(id, facts)
   end
   self.recent[id] = nil
   save_soon(self)
-  self.log.warn(("pattern paused: %s; its events %s. Mend it and save its file, or `srvthreds patterns resume %s`")
-    :format(facts.reason, self.options.events == "dead" and "become dead letters" or "wait", id),
+  self.log.warn(("pattern paused: %s; its events %s: %s"):format(facts.reason,
+    self.options.events == "dead" and "become dead letters" or "wait", what_to_do(id, facts.by)),
     { pattern = id, version = facts.version })
   return true
 end
@@ -333,8 +338,7 @@ function pauses:summary()
   local parts = {}
   for _, p in ipairs(self:list()) do
     local what = p.state == "paused" and ("is paused (%s)"):format(p.reason) or "resumes"
-    local next_step = p.state == "paused"
-      and (": mend it and save its file, or `srvthreds patterns resume %s`"):format(p.id) or ""
+    local next_step = p.state == "paused" and ": " .. what_to_do(p.id, p.by) or ""
     parts[#parts + 1] = ("pattern %s %s, %d events wait%s"):format(p.id, what, p.waiting, next_step)
   end
   return parts[1] and table.concat(parts, "; ") or nil

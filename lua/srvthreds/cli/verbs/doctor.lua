@@ -84,8 +84,8 @@ local function system(call)
   local stats = client.admin(call, "GET", "/api/stats")
   for _, p in ipairs(type(stats.paused) == "table" and stats.paused or {}) do
     if p.state == "paused" then
-      return "warn", ("pattern %s is paused (%s), %d events wait: mend it and save its file, or srvthreds patterns resume %s")
-        :format(p.id, p.reason, p.waiting, p.id)
+      return "warn", ("pattern %s is paused (%s), %d events wait: %ssrvthreds patterns resume %s"):format(p.id, p.reason,
+        p.waiting, type(p.by) == "string" and "" or "mend it and save its file, or ", p.id)
     end
   end
   if bad > 0 then return "warn", ("%d pattern files have mistakes: srvthreds patterns list"):format(bad) end

@@ -55,8 +55,9 @@ local function print_pattern(pattern)
     { "id", pattern.id }, { "name", pattern.name }, { "description", pattern.description },
     { "status", status_of(nil, pattern) }, { "version", pattern.version }, { "threds", pattern.threds },
     { "file", pattern.file }, { "paused since", output.time(paused.since) }, { "because", paused.reason },
-    { "waiting", paused.waiting and ("%d events"):format(paused.waiting) },
-    { "what to do", paused.state == "paused" and "mend it, save its file, or srvthreds patterns resume " .. pattern.id or nil },
+    { "paused by", paused.by }, { "waiting", paused.waiting and ("%d events"):format(paused.waiting) },
+    { "what to do", paused.state == "paused" and (type(paused.by) == "string" and "" or "mend it, save its file, or ")
+      .. "srvthreds patterns resume " .. pattern.id or nil },
   }
   if pattern.reactions and pattern.reactions[1] then
     output.line("\n" .. output.colour("bold", "Reactions"))

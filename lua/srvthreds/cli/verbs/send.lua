@@ -100,6 +100,12 @@ local function print_effects(call, answer)
   end
 end
 
+-- Why there is no outcome yet: it may wait for a pattern that is paused.
+local function print_why(call, answer)
+  local ok, event = pcall(client.admin, call, "GET", client.path("events", answer.id), { timeout_ms = 2000 })
+  if ok and type(event.why) == "string" then output.say(output.plain(event.why)) end
+end
+
 local function print_answer(call, answer, wait)
   if (call.flags.output or "table") ~= "table" then
     output.line(json.encode(answer))
@@ -114,6 +120,7 @@ local function print_answer(call, answer, wait)
   end
   if meaning[answer.outcome] then output.say(meaning[answer.outcome]) end
   print_effects(call, answer)
+  if answer.outcome == "pending" then print_why(call, answer) end
 end
 
 local function run(call)
