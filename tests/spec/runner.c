@@ -2,7 +2,7 @@
  *
  * spec_runner FILE_spec.lua: runs the file with the program's own modules, in virtual time that begins at START_MS.
  * The file's chunk runs outside tasks, so that it may call advance. It fails by an error, by an error in a task that
- * nobody caught, by a handle left open, or by the exit code that it returns or gives to runtime.stop.
+ * nobody caught, by a handle left open, or by the exit code that it is to return or gives to runtime.stop.
  * Lua files: $SRVTHREDS_LUA, or ./lua; helpers of the specs: tests/spec/.
  */
 #include <lauxlib.h>
@@ -41,6 +41,10 @@ static int run_file(lua_State *L, const char *file)
 	lua_pushcfunction(L, traceback);
 	if (luaL_loadfilex(L, file, "t") != LUA_OK || lua_pcall(L, 0, 1, -2) != LUA_OK) {
 		fprintf(stderr, "%s\n", lua_tostring(L, -1));
+		return 1;
+	}
+	if (!lua_isinteger(L, -1)) {
+		fprintf(stderr, "%s returns no exit code: end it with return t.finish()\n", file);
 		return 1;
 	}
 	return (int)lua_tointeger(L, -1);

@@ -40,7 +40,7 @@ end)
 
 t.test("an event that was accepted and could not be put on disk answers 503", function()
   local agent = agent_of(function(_, _, _, told)
-    runtime.later(told.fn, codes.error(codes.server, "the disk is full"))
+    runtime.later(told, codes.error(codes.server, "the disk is full"))
     return "accepted", 1
   end)
   local answer = post(agent, "a")
@@ -54,7 +54,7 @@ local function full_queue()
     local gate = runtime.channel()
     gates[#gates + 1] = gate
     gate:take()
-    runtime.later(told.fn)
+    runtime.later(told)
     return "accepted", #gates
   end), function()
     for _, gate in ipairs(gates) do gate:put(true) end
@@ -93,3 +93,5 @@ t.test("requests wait for room, up to a bound in number", function()
   for _, answer in ipairs(answers) do counts[answer.status] = (counts[answer.status] or 0) + 1 end
   t.eq({ counts[200], counts[503], agent.waiting }, { 4096, 4, 0 })
 end)
+
+return t.finish()
