@@ -4,7 +4,7 @@
 
 #include "json/lua_part.h"
 
-#define STATE_NAME "srvthreds.json"
+static const char STATE_KEY; /* its address is the key in the registry */
 
 enum { KEEP_NODES = 1 << 14, KEEP_BYTES = 1 << 18, KEEP_ITEMS = 1 << 12 };
 
@@ -384,7 +384,7 @@ static struct json_state *push_state(lua_State *L)
 {
 	static const luaL_Reg none[] = {{NULL, NULL}}, collect[] = {{"__gc", scratch_gc}, {NULL, NULL}};
 	luaL_checkstack(L, 12, "JSON");
-	if (lua_getfield(L, LUA_REGISTRYINDEX, STATE_NAME) == LUA_TUSERDATA)
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &STATE_KEY) == LUA_TUSERDATA)
 		return lua_touserdata(L, -1);
 	lua_pop(L, 1);
 	struct json_state *st = lua_newuserdatauv(L, sizeof *st, 0);
@@ -407,7 +407,7 @@ static struct json_state *push_state(lua_State *L)
 	json_give(st, json_take(L, st));
 	lua_settop(L, state);
 	lua_pushvalue(L, state);
-	lua_setfield(L, LUA_REGISTRYINDEX, STATE_NAME);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &STATE_KEY);
 	return st;
 }
 

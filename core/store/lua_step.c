@@ -10,7 +10,10 @@
 #include "json/lua_json.h"
 #include "store/lua_store.h"
 
+static const char class_key; /* its address tells a step from any other userdata */
+
 struct lua_step {
+	const void *class;
 	struct step *step; /* NULL: ended */
 	struct lua_store *owner;
 };
@@ -64,6 +67,15 @@ static void push_thred(lua_State *L, const struct thred_view *v)
 	lua_setfield(L, -2, "status");
 }
 
+/* Each step asks this a dozen times: a look-up of the class by its name would cost a microsecond in all. */
+static struct lua_step *step_check(lua_State *L)
+{
+	struct lua_step *s = lua_touserdata(L, 1);
+	if (!s || lua_type(L, 1) != LUA_TUSERDATA || lua_rawlen(L, 1) != sizeof *s || s->class != &class_key)
+		luaL_typeerror(L, 1, LUA_STEP_NAME);
+	return s;
+}
+
 static const struct thred_view *view_of(const struct lua_step *s)
 {
 	return s->step && s->owner->store ? step_thred(s->step) : NULL;
@@ -72,7 +84,7 @@ static const struct thred_view *view_of(const struct lua_step *s)
 /* The thred as a new table; nil: there is none, or the step has ended. */
 static int step_take_thred(lua_State *L)
 {
-	const struct thred_view *v = view_of(luaL_checkudata(L, 1, LUA_STEP_NAME));
+	const struct thred_view *v = view_of(step_check(L));
 	if (!v)
 		return 0;
 	push_thred(L, v);
@@ -102,7 +114,7 @@ static int step_index(lua_State *L)
 	lua_pushvalue(L, 2);
 	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNUMBER)
 		return 1; /* a method, or nil */
-	const struct thred_view *v = view_of(luaL_checkudata(L, 1, LUA_STEP_NAME));
+	const struct thred_view *v = view_of(step_check(L));
 	if (!v)
 		return lua_error_raisef(L, ERROR_SERVER, "the step has ended: its thred's %s can't be read any more",
 					lua_tostring(L, 2));
@@ -160,7 +172,7 @@ static int push_begun(lua_State *L, void *arg)
 		return 2;
 	}
 	struct lua_step *s = lua_newuserdatauv(L, sizeof *s, 0);
-	*s = (struct lua_step){w->begun.step, w->wait.owner};
+	*s = (struct lua_step){&class_key, w->begun.step, w->wait.owner};
 	luaL_setmetatable(L, LUA_STEP_NAME);
 	const struct thred_view *v = step_thred(w->begun.step);
 	if (!v || w->is_new)
@@ -218,11 +230,6 @@ int lua_step_begin_new(lua_State *L)
 	if (!r.pattern.data)
 		return lua_error_raisef(L, ERROR_MISSING, "begin_new needs the pattern's id");
 	return begin(L, &r);
-}
-
-static struct lua_step *step_check(lua_State *L)
-{
-	return luaL_checkudata(L, 1, LUA_STEP_NAME);
 }
 
 static int step_commit(lua_State *L)

@@ -95,12 +95,12 @@ function step:call_plain(doing, fn)
   return self:call(doing, plainly, fn)
 end
 
+-- A step whose function failed goes no further, or is made anew (back).
 function step:write_with(doing, fn, ...)
   self.writable = true
-  local ok, e = pcall(self.call, self, doing, fn, ...)
+  local v = self:call(doing, fn, ...)
   self.writable = false
-  if not ok then error(e, 0) end
-  return e
+  return v
 end
 
 -- Membership, addresses and roles come from outside: what was asked is recorded with the step.
@@ -393,6 +393,7 @@ function step:back(m)
   for k, v in pairs(self) do
     if type(k) == "string" then s[k] = v end -- other keys are core.script's: what the scripts have used
   end
+  s.writable = false
   self = setmetatable(s, step)
   for _, name in ipairs(LISTS) do
     for i = #(self[name] or {}), m.lengths[name] + 1, -1 do self[name][i] = nil end
