@@ -106,6 +106,7 @@ void sqlite_threds_forget(struct sqlite *s, const struct error *e)
 		while (step) {
 			struct sqlite_step *after = step == t->holder ? t->first_waiting : step->next;
 			step->thred = NULL;
+			step->base.view = (struct thred_view){0}; /* it points into what goes */
 			step->next = NULL;
 			if (!step->told) {
 				*tail = step;

@@ -64,9 +64,9 @@ t.test("a step refused by an old fence comes again; no dead letter, who waits is
     t.eq({ x.told, x.result }, { true, nil })
     fill(w)
     t.eq(x.result.outcome, "pending")
-    if again_first then w:advance(1000) end -- delivered again while the first still runs
+    if again_first then w:advance(1100) end -- delivered again while the first still runs
     gate:release()
-    w:advance(1000)
+    w:advance(1100)
     t.eq(w.engine.epoch, 1)
     t.eq(w:thred(id).state.locals.s, "1")
     t.eq(w:titles "ann", "done")
@@ -84,7 +84,7 @@ t.test("a script that fails on what never reached the disk makes no dead letter;
   t.eq(gate.held, 1)
   gate:release()
   t.eq(#w:received "ann", 0)
-  w:advance(1000)
+  w:advance(1100)
   t.eq(#w:received "ann", 1)
   t.eq(#w:dead(), 1)
   w:close()
@@ -98,7 +98,7 @@ t.test("events that wait for the thred come again too, in order", function()
   t.eq(gate.held, 1)
   fill(w)
   gate:release()
-  w:advance(1000)
+  w:advance(1100)
   t.eq(w:thred(id).state.locals.s, "12345")
   t.eq(#w:dead(), 0)
   w:close()
@@ -114,9 +114,9 @@ t.test("the locks of sources and the routes go with the step: the source's later
   t.eq(gate.held, 2)
   fill(w)
   t.eq(next(w.engine.routes), nil)
-  w:advance(1000)
+  w:advance(1100)
   gate:release()
-  w:advance(1000)
+  w:advance(1100)
   t.eq(next(w.engine.routes), nil)
   t.eq(w:outcome { type = "x", values = { s = "3" } }.outcome, "matched")
   for _, id in ipairs(o.threds) do t.eq(w:thred(id).state.locals.s, "123") end
@@ -128,8 +128,25 @@ t.test("what failed with its own batch is as if it never was: its id may be used
   local w = small "1"
   local big = fill(w)
   t.eq(big.err.code, 5000)
-  w:advance(1000)
+  w:advance(1100)
   t.eq(w:outcome { type = "go", id = "big" }.outcome, "matched")
+  w:close()
+end)
+
+t.test("a step that a failed commit overtakes shows its thred no more", function()
+  local w = small "1"
+  local id = w:outcome { type = "go" }.threds[1]
+  local row
+  world.task(function() row = select(2, w.store:begin(id)) end)
+  t.eq({ row.id, row.reaction, row.status }, { id, "b", "active" })
+  fill(w)
+  for _, column in ipairs { "id", "reaction", "state", "step", "due" } do
+    t.raises(function() return row[column] end, "can't be read any more")
+  end
+  t.eq(row:thred(), nil)
+  t.raises(function() row:commit({}, {}) end, "can't commit")
+  w:advance(1100)
+  t.eq(w:thred(id).reaction, "b")
   w:close()
 end)
 
