@@ -153,9 +153,20 @@ struct span local_doc(const struct pending *p)
 	return p->d.doc;
 }
 
+/* Topics of what was put aside: engine/KIND/ID. */
+static bool is_aside(const struct topic *t)
+{
+	return t->at_once && !t->engine && memchr(t->name + 7, '/', t->len - 7);
+}
+
 bool local_waited(const struct pending *p)
 {
-	return p->topic->at_once && !p->topic->engine && p->d.target.data && p->d.event && !p->emitted;
+	return is_aside(p->topic) && p->d.target.data && p->d.event && !p->emitted;
+}
+
+struct span local_retry_topic(const struct pending *p)
+{
+	return p->topic->at_once ? span_of("engine") : p->d.topic;
 }
 
 void local_put(struct local_queue *q, const struct local_put *put)

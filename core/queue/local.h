@@ -45,6 +45,7 @@ struct queue *local_base(struct local_queue *q);
 struct pending *local_find(struct local_queue *q, int64_t n);
 struct span local_doc(const struct pending *p);
 bool local_waited(const struct pending *p); /* one target of an event, put aside by the engine until later */
+struct span local_retry_topic(const struct pending *p); /* where it comes again after it was a dead letter */
 void local_put(struct local_queue *q, const struct local_put *put);
 /* An accept that can't wait (it is part of a commit): duplicates are looked up at once. */
 void local_accept_sure(struct local_queue *q, const struct accept *a);

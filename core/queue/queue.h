@@ -6,7 +6,7 @@
  * A delivery belongs to the queue: it is valid until it is settled, or until the store says `failed` (then it comes again).
  * Deliveries of one topic start in the order of their n.
  *
- * The engine's own topics ("engine", and "engine/…" for what it puts aside) are delivered before they are durable, all
+ * The engine's own topics ("engine", "engine/…", "engine/KIND/ID" for what it puts aside) are delivered before they are durable, all
  * others after that. A topic without a consumer holds nothing in memory once it has been consumed, or never was.
  */
 #ifndef SRVTHREDS_QUEUE_H

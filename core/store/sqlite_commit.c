@@ -270,12 +270,13 @@ static void bury(struct commit *c)
 	const struct store_dead *x = c->changes->dead;
 	static const struct delivery timer; /* a timer has none: its target says what to try again */
 	const struct delivery *d = c->delivery && !x->own ? &c->delivery->d : &timer;
+	struct span topic = d == &timer ? span_of("engine") : local_retry_topic(c->delivery);
 	struct op_sql *op = sqlite_add_sql(s, "insert into dead values(?,?,?,?,?,?,?,?,?,?,?)");
 	struct batch *b = s->open;
 	sqlite_sql_int(op, s->next_n++);
 	sqlite_sql_int(op, d->event);
 	sqlite_sql_int(op, c->now);
-	sqlite_sql_int(op, sqlite_word(s, d->topic.data ? d->topic : span_of("engine"))->n);
+	sqlite_sql_int(op, sqlite_word(s, topic)->n);
 	sqlite_sql_text(op, b, x->target.data ? x->target : d->target);
 	sqlite_sql_blob(op, b, d->message);
 	sqlite_sql_text(op, b, x->pattern);

@@ -386,8 +386,8 @@ static void outcome_of_what_was_put_aside(void **state)
 	struct accept a = an_event("ann", "e", "x");
 	bed_accept(b, &a);
 	until_count(b, 1);
-	struct store_message list[] = {{text("engine/one"), text("a"), {NULL, 0}},
-				       {text("engine/two"), text("b"), {NULL, 0}}};
+	struct store_message list[] = {{text("engine/aside/one"), text("a"), {NULL, 0}},
+				       {text("engine/aside/two"), text("b"), {NULL, 0}}};
 	struct store_changes c = no_changes();
 	struct error e = {0};
 	c.delivery = b->got[0].n;
@@ -396,11 +396,11 @@ static void outcome_of_what_was_put_aside(void **state)
 	c.message_count = 2;
 	bed_durable(b, queue_settle(b->queue, &c, &e));
 	assert_int_equal(outcome_of(b, "e"), OUTCOME_QUEUED);
-	bed_consume(b, "engine/one");
+	bed_consume(b, "engine/aside/one");
 	until_count(b, 2);
 	bed_durable(b, settle(b, b->got[1].n, OUTCOME_ERROR));
 	assert_int_equal(outcome_of(b, "e"), OUTCOME_ERROR);
-	bed_consume(b, "engine/two");
+	bed_consume(b, "engine/aside/two");
 	until_count(b, 3);
 	bed_durable(b, settle(b, b->got[2].n, OUTCOME_MATCHED));
 	assert_int_equal(outcome_of(b, "e"), OUTCOME_MATCHED);

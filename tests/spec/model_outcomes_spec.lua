@@ -8,6 +8,7 @@ local runtime = require "core.runtime"
 local accept = require "srvthreds.session.accept"
 local offers = require "srvthreds.engine.offers"
 local step = require "srvthreds.engine.step"
+local temp = require "temp_folder"
 local world = require "world"
 
 local function stored(w, id, source)
@@ -99,7 +100,7 @@ t.test("an offer whose thred has moved on meanwhile, or ended, or moved over, do
   local ids = {}
   for i = 1, 3 do ids[i] = w:outcome({ type = "go" }).threds[1] end
   local held = {}
-  world.task(function() w.queue:consume("engine", function(d)
+  world.task(function() w.queue:consume("engine/targets", function(d)
     if d.target and d.target:find "^offer:" then held[#held + 1] = d else w.engine:handle(d) end
   end) end)
   queued(w, { type = "tick", id = "t1" })
@@ -110,7 +111,7 @@ t.test("an offer whose thred has moved on meanwhile, or ended, or moved over, do
   t.eq({ w:thred(ids[1]).reaction, w:thred(ids[1]).state.locals.n }, { "c", nil })
   t.eq({ w:thred(ids[2]).status, w:thred(ids[2]).state.locals.n }, { "finished", nil })
   t.eq(w:thred(ids[3]).state.locals.n, 1)
-  world.task(function() w.queue:consume("engine", function(d) w.engine:handle(d) end) end)
+  world.task(function() w.queue:consume("engine/targets", function(d) w.engine:handle(d) end) end)
   w:pattern(WAITS:format("Open", "false")) -- the same shape, but nothing unbound is wanted any more
   t.eq(w:outcome({ type = "tick" }).outcome, "no_pattern")
   t.eq(w:thred(ids[3]).state.locals.n, 1)
@@ -232,7 +233,7 @@ t.test("what left its reaction in a commit that failed is offered unbound events
     accept.queue(w.queue, doc, function(e) err = e end)
   end)
   t.ok(err, "the disk is full")
-  w:advance(1000)
+  w:advance(1100)
   t.eq(w:thred(id).reaction, "b")
   t.eq(w:outcome({ type = "tick" }).threds, { id })
   w:close()
@@ -285,6 +286,52 @@ t.test("broadcast and echo: what stands in them", function()
   t.eq(seen(), { "org.wt.broadcast", "Action by ann", "broadcastValues", "t1", id,
     { n = 2, re = "q", messageSource = { id = "ann" } } })
   w:close()
+end)
+
+-- Events that lie on disk when the engine starts.
+local function backlog(w, from, to)
+  world.task(function() w.queue:consume("engine", nil) end)
+  runtime.spawn(function()
+    for i = from, to do
+      accept.queue(w.queue, accept.prepare({ type = "go", id = "m" .. i }, { id = "ann" }, runtime.now()), nil)
+    end
+  end)
+  w:advance(1000)
+end
+
+t.test("many events of one source, each with several targets, are done after a start and in order", function()
+  local folder = temp.new()
+  local w = world.new { url = "sqlite:" .. folder.path .. "/many.db" }
+  for i = 1, 2 do
+    w:pattern(([[p.pattern "Many%d" { p.reaction "a" { p.where { type = "go" } {
+      transform = { title = function(e) return e.id end }, publish = "ann" } } }]]):format(i))
+  end
+  backlog(w, 1, 3000) -- more than run at once
+  w:restart()
+  w:advance(1000)
+  local got = w:received "ann"
+  t.eq(#got, 6000)
+  for i, e in ipairs(got) do t.eq(e.data.title, "m" .. (i + 1) // 2) end
+  t.eq(world.task(function() return w.store:counts() end).queue, 0)
+  w:close()
+  folder:close()
+end)
+
+t.test("targets that a run left behind come before later events of their source", function()
+  local folder = temp.new()
+  local w = world.new { url = "sqlite:" .. folder.path .. "/left.db" }
+  for i = 1, 2 do
+    w:pattern(([[p.pattern "Left%d" { p.reaction "a" { p.where { type = "go" } {
+      transform = { title = function(e) return e.id end }, publish = "ann" } } }]]):format(i))
+  end
+  world.task(function() w.queue:consume("engine/targets", nil) end)
+  w:outcome { type = "go", id = "m1" }
+  backlog(w, 2, 3)
+  w:restart()
+  w:advance(1000)
+  t.eq(w:titles "ann", "m1, m1, m2, m2, m3, m3")
+  w:close()
+  folder:close()
 end)
 
 return t.finish()

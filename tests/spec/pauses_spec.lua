@@ -449,4 +449,22 @@ t.test("a dead letter that waited after somebody's retry still knows how often i
   w:close()
 end)
 
+t.test("a dead letter of an event that had waited is tried again as any other", function()
+  local w = world.new()
+  w:pattern(COUNT)
+  local id = w:outcome { type = "begin" }.threds[1]
+  pause(w, "count")
+  w:outcome { id = "bad", type = "add", thredId = id } -- without its n
+  resume(w, "count")
+  t.eq(#w:dead(), 1)
+  for n = 2, 3 do
+    local letter = w:dead()[1].id
+    t.ok(world.task(function() return w.store:dead_retry(letter, runtime.now()) end))
+    w:advance(0)
+    t.eq(w:dead()[1].attempts, n)
+  end
+  t.eq(world.task(function() return w.store:counts() end).queue, 0)
+  w:close()
+end)
+
 return t.finish()

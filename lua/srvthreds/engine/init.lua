@@ -24,6 +24,8 @@ local sources = require "srvthreds.pattern.sources"
 local steps = require "srvthreds.engine.step"
 local timers = require "srvthreds.engine.timers"
 
+local LOOK_MS = 20
+
 local script_log = logs.logger { module = "pattern" }
 
 local engine = {}
@@ -66,6 +68,30 @@ end
 
 engine.commit = require "srvthreds.engine.commit"
 
+-- Events, and all that isn't a target of one.
+local function serve(self)
+  self.serving = true
+  self.queue:consume("engine", function(delivery) self:handle(delivery) end, events.class)
+end
+
+local function has_targets(self)
+  for _, row in ipairs(self.store:queue_counts()) do
+    if row.topic == route.TARGETS then return true end
+  end
+  return false
+end
+
+-- What was routed before a start or a failed commit comes before its sources' later events.
+local function finish_routed(self)
+  local epoch = self.epoch
+  repeat
+    runtime.sleep(LOOK_MS)
+    local open, done = pcall(self.queue.empty, self.queue, route.TARGETS)
+    if self.epoch ~= epoch or not open then return end
+  until done
+  serve(self)
+end
+
 ---Starts consuming.
 function engine:start()
   self.offers:load()
@@ -73,7 +99,8 @@ function engine:start()
   self.store:on_durable(function(list) self:durable(list) end)
   self.store:on_failed(function(list, err) self:failed(list, err) end)
   self.store:on_due(function(id, due) self:due(id, due) end)
-  self.queue:consume("engine", function(delivery) self:handle(delivery) end, events.class)
+  self.queue:consume(route.TARGETS, function(delivery) self:handle(delivery) end, events.class)
+  if has_targets(self) then runtime.spawn(finish_routed, self) else serve(self) end
 end
 
 function engine:due(id, due) timers.due(self, id, due) end
@@ -205,6 +232,9 @@ function engine:failed(list, err)
   end
   for _, fn in pairs(waiters) do pcall(fn, { outcome = "pending", threds = {} }) end -- its number may become another's
   for _, r in pairs(routes) do r.lock:release() end
+  self.serving = false
+  self.queue:consume("engine", nil)
+  runtime.spawn(finish_routed, self)
   self.pauses:failed()
   self.offers:load()
 end

@@ -12,6 +12,10 @@ local threds = require "srvthreds.engine.thred"
 
 local route = {}
 
+---The topic of targets. In the engine's own they would come behind later events of their source, which wait for them and
+---may be as many as run at once.
+route.TARGETS = "engine/targets"
+
 -- A step under test has the id, and so the random numbers, that it would have; they cost, and few scripts ask.
 local testing = { __index = function(s, key)
   if key ~= "id" and key ~= "seed" then return steps[key] end
@@ -101,7 +105,7 @@ end
 -- again meanwhile stay where they are, without the lock.
 local function several(self, delivery, found, lock)
   local list, pattern = {}, self.pauses:waited_for(delivery)
-  local topic = pattern and "engine/again/" .. pattern or "engine"
+  local topic = pattern and "engine/again/" .. pattern or route.TARGETS
   for i, target in ipairs(found.targets) do list[i] = { topic = topic, target = target } end
   local outer = delivery.route -- this is itself a target of that
   local r = outer or { left = 0, total = 0, told = 0, lock = lock, threds = {}, targets = {}, waited_for = pattern }
@@ -174,10 +178,16 @@ function route.is_part(target)
   return target:find "^start:" or target:find "^offer:" or target:find "^route:"
 end
 
+-- One that nobody holds its source for waits for it where it is in no other's way.
+local function move(self, delivery)
+  self:settle(delivery, { messages = { { topic = "engine", target = delivery.target } } }, {})
+end
+
 ---One of several targets of a routed event.
 function route.part(self, delivery)
   local r = self.routes[delivery.event]
   if r and (not r.targets[delivery.target] or r.waited_for ~= self.pauses:waited_for(delivery)) then r = nil end
+  if not r and self.serving and delivery.topic == route.TARGETS then return move(self, delivery) end
   local lock = not r and self.store:lock("source:" .. delivery.source) or nil -- after a restart: each takes it again
   delivery.route, delivery.lock = r, lock
   local ok, later = pcall(self.dispatch, self, delivery, delivery.target)
