@@ -6,6 +6,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <sqlite3.h>
+#include <string.h>
 #include <uv.h>
 #include <openssl/crypto.h>
 #include <libwebsockets.h>
@@ -34,7 +35,8 @@ static void library(lua_State *L, const char *name, const char *version)
 	lua_createtable(L, 2, 0);
 	lua_pushstring(L, name);
 	lua_rawseti(L, -2, 1);
-	lua_pushstring(L, version);
+	size_t len = strlen(version);
+	lua_pushlstring(L, version, len && version[len - 1] == '-' ? len - 1 : len); /* libwebsockets: "4.1.6-" */
 	lua_rawseti(L, -2, 2);
 	lua_rawseti(L, at, (lua_Integer)lua_rawlen(L, at) + 1);
 }

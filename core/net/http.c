@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -114,8 +115,12 @@ static int check_expect(http_parser *parser, struct net_request *req)
 
 static int too_large(http_parser *parser)
 {
-	of(parser)->listener->too_large++;
-	return refuse(parser, 413, "the body is larger than this server takes");
+	struct net_listener *l = of(parser)->listener;
+	char message[80];
+	l->too_large++;
+	snprintf(message, sizeof message, "the body is larger than the %zu bytes that are taken here",
+		 l->config.limits.body_size);
+	return refuse(parser, 413, message);
 }
 
 static int check_body(http_parser *parser, struct net_request *req)

@@ -268,6 +268,7 @@ static void refusal_is_read_by_a_sender(void **state)
 	peer_send(&p, much, sizeof much);
 	peer_expect_end(&p);
 	assert_true(peer_has(&p, "413 Payload Too Large"));
+	assert_true(peer_has(&p, "larger than the 100 bytes"));
 	peer_close(&p);
 	finish(&s);
 }

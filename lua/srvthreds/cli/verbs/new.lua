@@ -81,7 +81,7 @@ end
 
 return {
   name = "new", run = run, no_config = true, words = { { name = "NAME", help = "of the folder and of its first pattern" } },
-  examples = { { "srvthreds new greeter", "then: cd greeter && srvthreds dev" } },
+  examples = { { "srvthreds new greeter", "then: cd greeter && srvthreds dev dev" } },
   about = "Makes a project folder: a pattern to change while it runs, the project's configuration, settings for editors\n"
     .. "that speak the Lua language server. Never overwrites anything.",
 }
