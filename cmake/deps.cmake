@@ -11,7 +11,7 @@ if(LUA_RELEASE LESS 4 OR LUA_RELEASE EQUAL 5)
   message(FATAL_ERROR "Lua 5.4.${LUA_RELEASE} (${LUA_HEADER}) can't hold scripts to their limits: "
     "SrvThreds needs Lua 5.4.4, 5.4.6 or a later 5.4; install liblua5.4-dev of Debian 12, Ubuntu 22.04 or newer.")
 endif()
-# In the program itself, where there is the archive: a call into a shared library goes by a table, a step makes thousands.
+# In the program itself where there is the archive: a call into a shared library goes by a table, a step makes many.
 find_library(LUA_ARCHIVE NAMES liblua5.4.a)
 add_library(srvthreds_lua INTERFACE)
 target_include_directories(srvthreds_lua SYSTEM INTERFACE ${LUA_INCLUDE_DIRS})
