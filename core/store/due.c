@@ -12,7 +12,7 @@ static void put(struct due_heap *h, size_t slot, struct due *d)
 
 static bool before(const struct due *a, const struct due *b)
 {
-	return a->due < b->due || (a->due == b->due && a->n < b->n);
+	return a->at < b->at || (a->at == b->at && a->n < b->n);
 }
 
 static void rise(struct due_heap *h, struct due *d)
@@ -61,7 +61,7 @@ static struct due *find(const struct due_heap *h, int64_t n)
 	return d;
 }
 
-void due_set(struct due_heap *h, int64_t n, struct span id, int64_t due)
+void due_again(struct due_heap *h, int64_t n, struct span id, int64_t due, int64_t at)
 {
 	struct due *d = find(h, n);
 	if (due == 0) {
@@ -71,6 +71,7 @@ void due_set(struct due_heap *h, int64_t n, struct span id, int64_t due)
 	}
 	if (d) {
 		d->due = due;
+		d->at = at;
 		rise(h, d);
 		sink(h, d);
 		return;
@@ -82,6 +83,7 @@ void due_set(struct due_heap *h, int64_t n, struct span id, int64_t due)
 	d = xmalloc(sizeof *d + id.len + 1);
 	memset(d, 0, sizeof *d);
 	d->due = due;
+	d->at = at;
 	d->n = n;
 	d->len = id.len;
 	memcpy(d->id, id.data, id.len);
@@ -89,6 +91,11 @@ void due_set(struct due_heap *h, int64_t n, struct span id, int64_t due)
 	HASH_ADD(hh, h->by_n, n, sizeof d->n, d);
 	put(h, h->len++, d);
 	rise(h, d);
+}
+
+void due_set(struct due_heap *h, int64_t n, struct span id, int64_t due)
+{
+	due_again(h, n, id, due, due);
 }
 
 bool due_has(const struct due_heap *h, int64_t n)

@@ -20,12 +20,13 @@ static void fire(struct runtime_timer *timer)
 	int64_t now = runtime_now(s->rt);
 	const struct due *first;
 	/* A thousand at once would keep everybody else waiting: the rest comes in the next turn. */
-	for (int i = 0; i < FIRE_AT_ONCE && (first = due_first(&s->due)) && first->due <= now; i++) {
+	for (int i = 0; i < FIRE_AT_ONCE && (first = due_first(&s->due)) && first->at <= now; i++) {
 		char id[256];
 		struct span copy = {id, first->len < sizeof id ? first->len : sizeof id};
 		memcpy(id, first->id, copy.len);
 		int64_t due = first->due;
-		meters_fired(&s->meters, now - due);
+		if (first->at == due)
+			meters_fired(&s->meters, now - due);
 		due_set(&s->due, first->n, copy, 0);
 		s->listener.due(s->listener.arg, copy, due);
 	}
@@ -42,7 +43,7 @@ void sqlite_due_arm(struct sqlite *s)
 		runtime_timer_stop(s->rt, &s->due_timer);
 		return;
 	}
-	if (s->due_timer.slot && s->due_timer.due == first->due)
+	if (s->due_timer.slot && s->due_timer.due == first->at)
 		return;
-	runtime_timer_start(s->rt, &s->due_timer, first->due, fire);
+	runtime_timer_start(s->rt, &s->due_timer, first->at, fire);
 }

@@ -316,7 +316,7 @@ void sqlite_abort(struct step *base)
 	/* A timer that fired and whose step failed comes again, but not at once. */
 	if (t && t->where == WHERE_LIVE && t->due && !due_has(&s->due, t->n)) {
 		int64_t again = runtime_now(s->rt) + 1000;
-		due_set(&s->due, t->n, (struct span){t->id, t->id_len}, t->due > again ? t->due : again);
+		due_again(&s->due, t->n, (struct span){t->id, t->id_len}, t->due, t->due > again ? t->due : again);
 		sqlite_due_arm(s);
 	}
 	sqlite_step_end(step);

@@ -69,4 +69,21 @@ t.test("a timer is pending until it fires; one that fired late after a restart w
   folder:close()
 end)
 
+t.test("a timer that came to nothing fires again, for its own due time, and is counted once", function()
+  local w = world.new()
+  w:pattern(MEASURED)
+  local id = w:outcome({ type = "go" }).threds[1]
+  local due, fired = w.engine.due, {}
+  w.engine.due = function(self, thred_id, at)
+    fired[#fired + 1] = at
+    if #fired == 3 then return due(self, thred_id, at) end
+    w.store:begin(thred_id):abort()
+  end
+  local at = w:thred(id).due
+  t.eq(changed({ "timer_lag_seconds_count", "timers_pending" }, function() w:advance(20000) end), { 1, -1 })
+  t.eq(fired, { at, at, at })
+  t.eq(w:thred(id).reaction, "third")
+  w:close()
+end)
+
 return t.finish()
