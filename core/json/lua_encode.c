@@ -405,13 +405,13 @@ static int encode(struct encoder *enc, int index, const struct frame *frame, siz
 }
 
 int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index, size_t max,
-		     struct buf *out, struct error *e)
+		     size_t depth, struct buf *out, struct error *e)
 {
 	struct encoder enc = {.L = L, .st = st, .scratch = scratch, .out = out, .start = out->len, .max = max, .e = e};
 	int top = lua_gettop(L);
 	if (!lua_checkstack(L, 8))
 		return no_memory(&enc);
-	int rc = encode(&enc, lua_absindex(L, index), NULL, 0);
+	int rc = encode(&enc, lua_absindex(L, index), NULL, depth);
 	lua_settop(L, top);
 	if (rc == 0 && buf_add(out, "", 0)) /* `put` leaves the NUL behind to others */
 		rc = no_memory(&enc);

@@ -321,10 +321,12 @@ static int l_encode(lua_State *L)
 	luaL_checkany(L, 1);
 	lua_Integer max = luaL_optinteger(L, 2, JSON_ENCODE_MAX);
 	luaL_argcheck(L, max > 0 && max <= JSON_ENCODE_MAX, 2, "the most bytes, up to 64 MiB");
+	lua_Integer depth = luaL_optinteger(L, 3, 0);
+	luaL_argcheck(L, depth >= 0 && depth <= JSON_DEPTH, 3, "the levels around it, up to 100");
 	struct error e;
 	struct json_scratch *scratch = json_take(L, st);
 	buf_clear(&scratch->out);
-	if (json_encode_with(L, st, scratch, 1, (size_t)max, &scratch->out, &e)) {
+	if (json_encode_with(L, st, scratch, 1, (size_t)max, (size_t)depth, &scratch->out, &e)) {
 		json_give(st, scratch);
 		return lua_error_raise(L, &e);
 	}
@@ -337,7 +339,7 @@ int json_lua_encode(lua_State *L, int index, struct buf *out, struct error *e)
 {
 	struct json_scratch scratch = {0};
 	size_t before = out->len;
-	int rc = json_encode_with(L, json_state(L), &scratch, index, JSON_ENCODE_MAX, out, e);
+	int rc = json_encode_with(L, json_state(L), &scratch, index, JSON_ENCODE_MAX, 0, out, e);
 	free(scratch.items);
 	if (rc)
 		out->len = before;

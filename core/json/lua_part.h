@@ -105,9 +105,9 @@ struct json_path {
 void json_path_begin(struct json_path *path);
 void json_path_key(struct json_path *path, const char *key, size_t len);
 void json_path_index(struct json_path *path, lua_Integer i);
-/* Fails beyond `max` bytes. */
+/* Fails beyond `max` bytes, and where it is too deep with `depth` levels around it. */
 int json_encode_with(lua_State *L, const struct json_state *st, struct json_scratch *scratch, int index, size_t max,
-		     struct buf *out, struct error *e);
+		     size_t depth, struct buf *out, struct error *e);
 int json_items(lua_State *L, struct json_scratch *scratch, size_t base, int index, bool containers_only);
 
 /* The parts of the module and of the state. */

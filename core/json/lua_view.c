@@ -78,7 +78,7 @@ static int view_tostring(lua_State *L)
 	struct json_scratch *scratch = json_take(L, st);
 	struct error e;
 	buf_clear(&scratch->out);
-	if (json_encode_with(L, st, scratch, 1, JSON_ENCODE_MAX, &scratch->out, &e)) {
+	if (json_encode_with(L, st, scratch, 1, JSON_ENCODE_MAX, 0, &scratch->out, &e)) {
 		lua_pushstring(L, "view");
 	} else {
 		size_t cut = scratch->out.len;

@@ -17,16 +17,17 @@ local template = {}
 
 local function path_of(path, key)
   if type(key) == "number" then return ("%s[%d]"):format(path, key) end
-  return path == "" and key or path .. "." .. key
+  if path == "" then return key == "" and '""' or key end -- "" is the template itself
+  return path .. "." .. key
 end
 
 local function fail(step, path, e)
   step:fail("transform", (tostring(e):gsub("^%$", function() return path == "" and "$" or "$." .. path end, 1)))
 end
 
--- The JSON of what a function gave, or of what stands in the template.
-local function text_of(step, v, path)
-  local ok, text = pcall(json.encode, v, limits.document)
+-- The JSON of what a function gave, or of what stands in the template, in so many levels.
+local function text_of(step, v, path, depth)
+  local ok, text = pcall(json.encode, v, limits.document, depth)
   if ok then return text end
   fail(step, path, text)
 end
@@ -54,22 +55,26 @@ end
 
 local function call(step, fn, path) return step:call("transform." .. path, fn) end
 
+local function too_large(step)
+  step:fail("transform", ("$ makes the JSON larger than %d KiB"):format(limits.document >> 10))
+end
+
 -- A function that gives nil makes its key vanish, with its comma.
-local function member(fn, path)
+local function member(fn, path, depth)
   return function(step)
     local v = call(step, fn, path)
-    if v ~= nil then return text_of(step, v, path) end
+    if v ~= nil then return text_of(step, v, path, depth) end
   end
 end
 
-local function item(fn, path)
+local function item(fn, path, depth)
   return function(step)
     local v = call(step, fn, path)
     if v == nil then
       step:fail("transform", ("the list item %s of the transform is nil: a list can't have holes; give p.null or leave it out")
         :format(path))
     end
-    return text_of(step, v, path)
+    return text_of(step, v, path, depth)
   end
 end
 
@@ -83,15 +88,17 @@ local function re_of(fn)
 end
 
 -- An object whose members may all vanish.
-local function members(keys, t, path)
+local function members(keys, t, path, depth)
   return function(step, out)
-    local list = {}
+    local list, size = {}, 0
     for _, k in ipairs(keys) do
       local v = call(step, t[k], path_of(path, k))
       if is_re(path, k) then
         out.re = v
       elseif v ~= nil then
-        list[#list + 1] = json.encode(k) .. ":" .. text_of(step, v, path_of(path, k))
+        local text = json.encode(k) .. ":" .. text_of(step, v, path_of(path, k), depth)
+        list[#list + 1], size = text, size + #text
+        if size > limits.document then too_large(step) end
       end
     end
     return "{" .. table.concat(list, ",") .. "}"
@@ -112,9 +119,9 @@ local function sorted_keys(step, t, path)
 end
 
 -- Functions run in byte order of their keys. The commas hang on the first member that can't vanish.
-local function add_object(step, p, t, path)
+local function add_object(step, p, t, path, depth)
   local keys, sure = sorted_keys(step, t, path)
-  if not sure then return add_leaf(p, members(keys, t, path)) end
+  if not sure then return add_leaf(p, members(keys, t, path, depth)) end
   local begun = false
   add_text(p, "{")
   for _, k in ipairs(keys) do
@@ -122,33 +129,33 @@ local function add_object(step, p, t, path)
     if is_re(path, k) then
       add_leaf(p, re_of(v))
     elseif type(v) == "function" then
-      add_leaf(p, member(v, inner), begun and "," .. name or name, begun and "" or ",")
+      add_leaf(p, member(v, inner, depth), begun and "," .. name or name, begun and "" or ",")
     else
       add_text(p, begun and "," .. name or name)
-      add(step, p, v, inner)
+      add(step, p, v, inner, depth)
       begun = true
     end
   end
   add_text(p, "}")
 end
 
-local function add_list(step, p, t, path)
+local function add_list(step, p, t, path, depth)
   add_text(p, "[")
   for i, v in ipairs(t) do
     if i > 1 then add_text(p, ",") end
     if type(v) == "function" then
-      add_leaf(p, item(v, path_of(path, i)))
+      add_leaf(p, item(v, path_of(path, i), depth))
     else
-      add(step, p, v, path_of(path, i))
+      add(step, p, v, path_of(path, i), depth)
     end
   end
   add_text(p, "]")
 end
 
-function add(step, p, v, path)
-  if not has_function(v) then return add_text(p, text_of(step, v, path)) end
-  if is_list(v) then return add_list(step, p, v, path) end
-  return add_object(step, p, v, path)
+function add(step, p, v, path, depth)
+  if not has_function(v) then return add_text(p, text_of(step, v, path, depth)) end
+  if is_list(v) then return add_list(step, p, v, path, depth + 1) end
+  return add_object(step, p, v, path, depth + 1)
 end
 
 local function without_re(t)
@@ -166,7 +173,7 @@ local function compile(step, t)
     p.re = re
     if re ~= nil then t = without_re(t) end
   end
-  add(step, p, t, "")
+  add(step, p, t, "", 1) -- within the event
   add_text(p, "")
   if #p.leaves == 1 then p.head, p.tail = p.texts[1] .. p.before[1], p.after[1] .. p.texts[2] end
   return p
@@ -178,7 +185,10 @@ local function run_one(p, step)
   local v = p.leaves[1](step, out)
   local re = p.re
   if out then re = out.re end
-  if v then return p.head, v, p.tail, re end
+  if v then
+    if #p.head + #v + #p.tail > limits.document then too_large(step) end
+    return p.head, v, p.tail, re
+  end
   return p.texts[1], "", p.texts[2], re
 end
 
@@ -190,9 +200,7 @@ local function run(p, step)
   for i = 1, #leaves do
     local v = leaves[i](step, out)
     text = v and text .. p.before[i] .. v .. p.after[i] .. texts[i + 1] or text .. texts[i + 1]
-    if #text > limits.document then
-      step:fail("transform", ("$ makes the JSON larger than %d KiB"):format(limits.document >> 10))
-    end
+    if #text > limits.document then too_large(step) end
   end
   if out then return "", text, "", out.re end
   return "", text, "", p.re
