@@ -192,6 +192,17 @@ t.test("expiry: an overdue one that fails is the timer's failure, not the event'
   end
 end)
 
+t.test("an overdue expiry that fails is run again also where its event sends nothing itself", function()
+  local w = world.new()
+  w:pattern(OVERDUE:format("", "error 'no'"))
+  local id = w:outcome { type = "go" }.threds[1]
+  w:received "bob"
+  late(w, 6000)
+  t.eq(w:outcome { type = "y", thredId = id }.outcome, "not_matched")
+  t.eq({ #w:dead(), #w:received "bob" }, { 1, 1 })
+  w:close()
+end)
+
 t.test("no such addressee: told when the step that named it is there to stay, not when it was taken back", function()
   local w = world.new()
   w:pattern [[p.pattern "Who" {

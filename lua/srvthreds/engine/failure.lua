@@ -144,7 +144,7 @@ function failure.overdue(self, step, before, raised)
   step.dead = { target = "timer:" .. step.id, pattern = err.pattern, reaction = err.reaction, version = err.version,
     error = stored(err), own = true }
   report(self, {}, err, step.dead.target, step)
-  local to = self.resolve(step, "$thred", error, "failure")
+  local to = self.resolve(step, "$thred", "failure")
   if #to.people > 0 then
     step.events[#step.events + 1] = error_event(self, nil, "timer:" .. step.id .. ":" .. step.number, step.id, step.now, err,
       to.people)
