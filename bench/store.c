@@ -385,7 +385,7 @@ static void threds(struct bench *b)
 	for (int i = 0; i < THREDS; i++) {
 		char id[40];
 		int len = snprintf(id, sizeof id, "%032d", i);
-		struct reservation r = {text("bench"), 0, 0, 1};
+		struct reservation r = {.pattern = text("bench"), .now = 1};
 		struct begun x = {NULL, 0};
 		struct error e;
 		while (store_begin_new(b->store, (struct span){id, (size_t)len}, &r, &x, NULL, NULL, &e) != STORE_DONE)

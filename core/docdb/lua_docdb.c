@@ -263,7 +263,7 @@ static int l_open(lua_State *L)
 					      .mark_ms = int_field(L, 1, "keep"),
 					      .result_max = (size_t)int_field(L, 1, "result_max")};
 	struct lua_docdb *o = lua_newuserdatauv(L, sizeof *o, 0);
-	*o = (struct lua_docdb){NULL};
+	*o = (struct lua_docdb){0};
 	luaL_setmetatable(L, TYPE);
 	o->db = docdb_open(task_runtime(L), &options, &e);
 	return o->db ? 1 : lua_error_raise(L, &e);
