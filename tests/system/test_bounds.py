@@ -106,6 +106,6 @@ def test_what_waits_is_bounded(servers):
         time.sleep(0.05)
     until(lambda: counts()["pending"] == 0, 120, "all that was accepted to be processed")
     print(f"{most} of 6400 waited at once")
-    assert 1000 < most < 4000
+    assert (100 if SANITIZED else 1000) < most < 4000
     for client in clients.values():
         client.close()

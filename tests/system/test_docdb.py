@@ -87,7 +87,7 @@ def test_nothing_is_written_twice_nor_lost(documents):
 @pytest.mark.parametrize("point", ["docdb_before_commit:3", "docdb_after_commit:3"])
 def test_written_but_not_acknowledged(documents, point):
     documents.start(env={"SRVTHREDS_FAIL": point})
-    events = events_of(load(100))
+    events = events_of(100)  # few batches else: the point is the third
     left = write(documents, events, len(events))
     until(lambda: not documents.running(), 20, f"the process to end at {point}")
     documents.wait_exit()

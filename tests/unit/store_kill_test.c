@@ -378,6 +378,8 @@ static void killed_at_every_point(void **state)
 	};
 	static const int passages[] = {1, 7, 40};
 	for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+		if (strncmp(points[i], "docdb_", 6) == 0)
+			continue; /* no step of the store comes there */
 		for (size_t k = 0; k < sizeof passages / sizeof *passages; k++) {
 			char fail[64];
 			snprintf(fail, sizeof fail, "%s:%d", points[i], passages[k]);
