@@ -35,10 +35,6 @@ const char *script_tostring(lua_State *L, int index, size_t *len)
 		lua_pushliteral(L, "null");
 		return lua_tolstring(L, -1, len);
 	}
-	if (type == LUA_TLIGHTUSERDATA && !lua_touserdata(L, index)) {
-		lua_pushliteral(L, "null");
-		return lua_tolstring(L, -1, len);
-	}
 	lua_pushstring(L, script_is_doc(L, index) ? "table" : lua_typename(L, type));
 	return lua_tolstring(L, -1, len);
 }

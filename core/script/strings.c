@@ -5,7 +5,6 @@
  */
 #include "script/strings.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,50 +65,6 @@ static int u_codepoint(lua_State *L)
 	return stock(L);
 }
 
-/* Readies the argument at `index` for the stock function, which would show addresses. Bytes it may come to. */
-static size_t prepare_argument(lua_State *L, int index, char conversion)
-{
-	size_t len = 0;
-	if (conversion == 'p')
-		luaL_error(L, "invalid conversion '%%p' to 'format'");
-	if (conversion == 's' && !lua_isnone(L, index)) {
-		if (lua_type(L, index) != LUA_TSTRING && lua_type(L, index) != LUA_TNUMBER) {
-			script_tostring(L, index, NULL);
-			lua_replace(L, index);
-		}
-		lua_tolstring(L, index, &len);
-	} else if (conversion == 'q' && lua_type(L, index) == LUA_TSTRING) {
-		lua_tolstring(L, index, &len);
-		len *= 2;
-	}
-	return len;
-}
-
-static int s_format(lua_State *L)
-{
-	size_t len, total;
-	const char *p = luaL_checklstring(L, 1, &len), *end = p + len;
-	int argument = 1;
-	luaL_checkstack(L, 4, "no room for format");
-	total = len;
-	while (p < end) {
-		if (*p++ != '%')
-			continue;
-		if (*p == '%') {
-			p++;
-			continue;
-		}
-		while (*p && !isalpha((unsigned char)*p))
-			p++;
-		argument++;
-		if (*p == 's' || *p == 'q' || *p == 'p')
-			total += prepare_argument(L, argument, *p);
-	}
-	if (total > STRING_MAX)
-		script_check_text(L, script_of(L), "string.format", total);
-	return stock(L);
-}
-
 static int s_pack(lua_State *L)
 {
 	size_t total = 0;
@@ -121,7 +76,7 @@ static int s_pack(lua_State *L)
 }
 
 static const luaL_Reg guarded[] = {
-	{"byte", s_byte}, {"format", s_format}, {"pack", s_pack}, {"rep", s_rep}, {NULL, NULL},
+	{"byte", s_byte}, {"format", script_format}, {"pack", s_pack}, {"rep", s_rep}, {NULL, NULL},
 };
 
 static void add_guarded(lua_State *L, const char *library, const luaL_Reg *f)

@@ -5,10 +5,25 @@
 #ifndef SRVTHREDS_SCRIPT_STRINGS_H
 #define SRVTHREDS_SCRIPT_STRINGS_H
 
+#include <string.h>
+
 #include "script/docs.h"
 #include "script/private.h"
 
 extern const luaL_Reg script_find_functions[];
+/* string.format; upvalue 1 is the stock one. */
+int script_format(lua_State *L);
+
+/* luaL_addlstring, for what is mostly short: without a call where there is room. */
+static inline void script_add(luaL_Buffer *b, const char *text, size_t len)
+{
+	if (b->size - b->n < len) {
+		luaL_addlstring(b, text, len);
+		return;
+	}
+	memcpy(b->b + b->n, text, len);
+	b->n += len;
+}
 
 /* Raises if a script would get a text of `len` bytes, which is more than our functions build for it. */
 static inline void script_check_text(lua_State *L, const struct script *s, const char *who, size_t len)

@@ -9,21 +9,35 @@
 /* Which argument of remove the stock function blames. */
 #define REMOVE_PLACE (LUA_VERSION_RELEASE_NUM >= 50406 ? 2 : 1)
 
-static void check_table(lua_State *L, int index)
+/* A table, or what stands in for one: `does` names the metamethods it needs, with a NULL behind them. */
+static void check_table(lua_State *L, int index, const char *const does[])
 {
-	if (!script_is_table(L, index))
-		luaL_checktype(L, index, LUA_TTABLE);
+	if (script_is_table(L, index))
+		return;
+	for (; *does; does++) {
+		if (luaL_getmetafield(L, index, *does) == LUA_TNIL)
+			luaL_checktype(L, index, LUA_TTABLE);
+		lua_pop(L, 1);
+	}
 }
 
-static lua_Integer length(lua_State *L, int index)
-{
-	check_table(L, index);
-	return luaL_len(L, index);
-}
+static const char *const reads[] = {"__index", NULL}, *const writes[] = {"__newindex", NULL};
+static const char *const reads_len[] = {"__index", "__len", NULL};
+static const char *const reads_writes_len[] = {"__index", "__newindex", "__len", NULL};
 
+/* A text that fits is copied where it is: luaL_addvalue would look after the stack. */
 static void add_item(lua_State *L, luaL_Buffer *b, lua_Integer i)
 {
-	lua_geti(L, 1, i);
+	size_t len;
+	if (lua_geti(L, 1, i) == LUA_TSTRING) {
+		const char *text = lua_tolstring(L, -1, &len);
+		if (b->size - b->n >= len) {
+			memcpy(b->b + b->n, text, len);
+			b->n += len;
+			lua_pop(L, 1);
+			return;
+		}
+	}
 	if (!lua_isstring(L, -1))
 		luaL_error(L, "invalid value (%s) at index %I in table for 'concat'", luaL_typename(L, -1),
 			   (LUAI_UACINT)i);
@@ -35,14 +49,15 @@ static int t_concat(lua_State *L)
 	struct script *s = script_of(L);
 	size_t sep_len;
 	luaL_Buffer b;
-	lua_Integer last = length(L, 1);
+	check_table(L, 1, reads_len);
+	lua_Integer last = luaL_len(L, 1);
 	const char *sep = luaL_optlstring(L, 2, "", &sep_len);
 	lua_Integer i = luaL_optinteger(L, 3, 1);
 	last = luaL_optinteger(L, 4, last);
 	luaL_buffinit(L, &b);
 	for (; i < last; i++) {
 		add_item(L, &b, i);
-		luaL_addlstring(&b, sep, sep_len);
+		script_add(&b, sep, sep_len);
 		if (luaL_bufflen(&b) > STRING_MAX)
 			script_check_text(L, s, "table.concat", luaL_bufflen(&b));
 		script_tick(L, s);
@@ -57,7 +72,8 @@ static int t_concat(lua_State *L)
 static int t_insert(lua_State *L)
 {
 	struct script *s = script_of(L);
-	lua_Integer end = (lua_Integer)((lua_Unsigned)length(L, 1) + 1), at = end;
+	check_table(L, 1, reads_writes_len);
+	lua_Integer end = (lua_Integer)((lua_Unsigned)luaL_len(L, 1) + 1), at = end;
 	switch (lua_gettop(L)) {
 	case 2:
 		break;
@@ -80,7 +96,8 @@ static int t_insert(lua_State *L)
 static int t_remove(lua_State *L)
 {
 	struct script *s = script_of(L);
-	lua_Integer size = length(L, 1), at = luaL_optinteger(L, 2, size);
+	check_table(L, 1, reads_writes_len);
+	lua_Integer size = luaL_len(L, 1), at = luaL_optinteger(L, 2, size);
 	if (at != size)
 		luaL_argcheck(L, (lua_Unsigned)at - 1u <= (lua_Unsigned)size, REMOVE_PLACE, "position out of bounds");
 	lua_geti(L, 1, at);
@@ -106,8 +123,8 @@ static int t_move(lua_State *L)
 	struct script *s = script_of(L);
 	lua_Integer first = luaL_checkinteger(L, 2), last = luaL_checkinteger(L, 3), at = luaL_checkinteger(L, 4);
 	int to = lua_isnoneornil(L, 5) ? 1 : 5;
-	check_table(L, 1);
-	check_table(L, to);
+	check_table(L, 1, reads);
+	check_table(L, to, writes);
 	if (last >= first) {
 		luaL_argcheck(L, first > 0 || last < LUA_MAXINTEGER + first, 3, "too many elements to move");
 		lua_Integer n = last - first + 1;

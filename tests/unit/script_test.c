@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The sandbox. Most tests are Lua files beside this one, run as a task on a real loop:
- *   script_basics.lua script_attacks.lua script_semantics.lua script_strings.lua script_environment.lua script_memory.lua script_meters.lua
+ *   script_basics.lua script_attacks.lua script_semantics.lua script_strings.lua script_generated.lua
+ *   script_environment.lua script_memory.lua script_meters.lua
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -143,6 +144,7 @@ LUA_TEST(basics)
 LUA_TEST(attacks)
 LUA_TEST(semantics)
 LUA_TEST(strings)
+LUA_TEST(generated)
 LUA_TEST(environment)
 LUA_TEST(memory)
 LUA_TEST(meters)
@@ -232,12 +234,12 @@ static void test_foreign_state(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_basics),        cmocka_unit_test(test_attacks),
-		cmocka_unit_test(test_semantics),     cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_environment),   cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_meters),        cmocka_unit_test(test_generational),
-		cmocka_unit_test(test_outside_tasks), cmocka_unit_test(test_watchdog),
-		cmocka_unit_test(test_foreign_state),
+		cmocka_unit_test(test_basics),       cmocka_unit_test(test_attacks),
+		cmocka_unit_test(test_semantics),    cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_generated),    cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_memory),       cmocka_unit_test(test_meters),
+		cmocka_unit_test(test_generational), cmocka_unit_test(test_outside_tasks),
+		cmocka_unit_test(test_watchdog),     cmocka_unit_test(test_foreign_state),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
