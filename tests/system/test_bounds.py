@@ -106,6 +106,7 @@ def test_what_waits_is_bounded(servers):
         time.sleep(0.05)
     until(lambda: counts()["pending"] == 0, 120, "all that was accepted to be processed")
     print(f"{most} of 6400 waited at once")
-    assert (100 if SANITIZED else 1000) < most < 4000
+    assert most < 4000
+    assert most > 1000 or SANITIZED  # a slow server answers when it has caught up: nothing to be seen
     for client in clients.values():
         client.close()
