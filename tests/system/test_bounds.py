@@ -107,6 +107,6 @@ def test_what_waits_is_bounded(servers):
     until(lambda: counts()["pending"] == 0, 120, "all that was accepted to be processed")
     print(f"{most} of 6400 waited at once")
     assert most < 4000
-    assert most > 1000 or SANITIZED  # a slow server answers when it has caught up: nothing to be seen
+    # Often it answers only when it has caught up, and nothing is to be seen: no lower bound.
     for client in clients.values():
         client.close()
