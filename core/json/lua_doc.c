@@ -460,18 +460,6 @@ static int l_bytes(lua_State *L)
 	return 1;
 }
 
-/* json.pick(doc, key, …) -> the values under these keys of the doc itself, one each. */
-static int l_pick(lua_State *L)
-{
-	struct json_state *st = json_upvalue(L);
-	check_doc(L, 1);
-	int keys = lua_gettop(L);
-	luaL_checkstack(L, keys + 4, "json.pick");
-	for (int i = 2; i <= keys; i++)
-		json_doc_get(L, st, 1, i);
-	return keys - 1;
-}
-
 static int l_size(lua_State *L)
 {
 	const struct json_doc *doc = check_doc(L, 1);
@@ -557,9 +545,9 @@ static int doc_pairs(lua_State *L)
 
 const luaL_Reg *json_doc_functions(void)
 {
-	static const luaL_Reg functions[] = {
-		{"doc", l_doc},   {"with", l_with}, {"context", l_context},     {"bytes", l_bytes},
-		{"size", l_size}, {"pick", l_pick}, {"doc_class", l_doc_class}, {NULL, NULL}};
+	static const luaL_Reg functions[] = {{"doc", l_doc},     {"with", l_with}, {"context", l_context},
+					     {"bytes", l_bytes}, {"size", l_size}, {"doc_class", l_doc_class},
+					     {NULL, NULL}};
 	return functions;
 }
 

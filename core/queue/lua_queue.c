@@ -199,14 +199,22 @@ static void set_int(lua_State *L, const char *key, int64_t n)
 	lua_setfield(L, -2, key);
 }
 
-static void set_doc(lua_State *L, const char *key, struct span s)
+/* `class`: a reference, or LUA_NOREF. */
+static void set_doc(lua_State *L, const char *key, struct span s, int class)
 {
 	struct error e;
-	if (s.data && json_lua_push_doc(L, s.data, s.len, NULL, &e) == 0)
-		lua_setfield(L, -2, key);
+	if (!s.data || json_lua_push_doc(L, s.data, s.len, NULL, &e))
+		return;
+	if (class != LUA_NOREF && json_lua_is_doc(L, -1)) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, class);
+		lua_insert(L, -2);
+		json_lua_set_class(L, -2);
+		lua_remove(L, -2);
+	}
+	lua_setfield(L, -2, key);
 }
 
-/* `class`: a reference, of docs that are made of the bytes. */
+/* `class`: of docs that are made of the bytes. */
 static void push_delivery(lua_State *L, const struct delivery *d, int class)
 {
 	lua_createtable(L, 0, 16);
@@ -220,22 +228,13 @@ static void push_delivery(lua_State *L, const struct delivery *d, int class)
 	set_span(L, "target", d->target);
 	set_span(L, "source", d->source);
 	set_span(L, "id", d->id);
-	set_doc(L, "message", d->message);
+	set_doc(L, "message", d->message, LUA_NOREF);
 	if (d->ref) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, d->ref);
 		lua_setfield(L, -2, "doc");
-		return;
+	} else {
+		set_doc(L, "doc", d->doc, class);
 	}
-	struct error e;
-	if (!d->doc.data || json_lua_push_doc(L, d->doc.data, d->doc.len, NULL, &e))
-		return;
-	if (class != LUA_NOREF && json_lua_is_doc(L, -1)) {
-		lua_rawgeti(L, LUA_REGISTRYINDEX, class);
-		lua_insert(L, -2);
-		json_lua_set_class(L, -2);
-		lua_remove(L, -2);
-	}
-	lua_setfield(L, -2, "doc");
 }
 
 struct lua_consumer {

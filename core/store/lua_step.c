@@ -25,26 +25,51 @@ struct begin_wait {
 	struct error error;
 };
 
-static void set_span(lua_State *L, const char *key, struct span s)
-{
-	if (!s.data)
-		return;
-	lua_pushlstring(L, s.data, s.len);
-	lua_setfield(L, -2, key);
-}
+/* What a step shows of its thred. */
+enum column_kind { COLUMN_TEXT, COLUMN_WORD, COLUMN_STATE, COLUMN_NUMBER, COLUMN_STEP, COLUMN_STATUS };
+static const struct column {
+	const char *name;
+	enum column_kind kind;
+	size_t offset; /* in the view */
+} columns[] = {
+	{"id", COLUMN_TEXT, offsetof(struct thred_view, id)},
+	{"pattern", COLUMN_WORD, offsetof(struct thred_view, pattern)},
+	{"version", COLUMN_WORD, offsetof(struct thred_view, version)},
+	{"reaction", COLUMN_WORD, offsetof(struct thred_view, reaction)},
+	{"state", COLUMN_STATE, offsetof(struct thred_view, state)},
+	{"step", COLUMN_STEP, offsetof(struct thred_view, step)},
+	{"started", COLUMN_NUMBER, offsetof(struct thred_view, started)},
+	{"reacted", COLUMN_NUMBER, offsetof(struct thred_view, reacted)},
+	{"due", COLUMN_NUMBER, offsetof(struct thred_view, due)},
+	{"status", COLUMN_STATUS, offsetof(struct thred_view, status)},
+};
+enum { COLUMNS = sizeof columns / sizeof *columns };
 
-static void set_int(lua_State *L, const char *key, int64_t n)
+/* nil: there is none. */
+static void push_column(lua_State *L, const struct thred_view *v, const struct column *c)
 {
-	if (!n)
-		return;
-	lua_pushinteger(L, n);
-	lua_setfield(L, -2, key);
-}
-
-static void set_word(lua_State *L, const char *key, struct span s)
-{
-	json_lua_push_word(L, s.data, s.len);
-	lua_setfield(L, -2, key);
+	const void *at = (const char *)v + c->offset;
+	const struct span *text = at;
+	const int64_t *number = at;
+	switch (c->kind) {
+	case COLUMN_WORD:
+		json_lua_push_word(L, text->data, text->len);
+		break;
+	case COLUMN_TEXT:
+	case COLUMN_STATE:
+		lua_pushlstring(L, text->data, text->len);
+		break;
+	case COLUMN_NUMBER:
+		if (!*number) {
+			lua_pushnil(L);
+			break;
+		} /* fall through */
+	case COLUMN_STEP:
+		lua_pushinteger(L, *number);
+		break;
+	default:
+		lua_pushstring(L, status_name(v->status));
+	}
 }
 
 /* The columns, in room for the members of its state as well. */
@@ -52,19 +77,14 @@ static void push_thred(lua_State *L, const struct thred_view *v)
 {
 	lua_createtable(L, 0, 16);
 	struct error e;
-	if (v->state.data && json_lua_set_members(L, -1, v->state.data, v->state.len, &e))
+	if (json_lua_set_members(L, -1, v->state.data, v->state.len, &e))
 		lua_error_raise(L, &e);
-	set_span(L, "id", v->id);
-	set_word(L, "pattern", v->pattern);
-	set_word(L, "version", v->version);
-	set_word(L, "reaction", v->reaction);
-	lua_pushinteger(L, v->step);
-	lua_setfield(L, -2, "step");
-	set_int(L, "started", v->started);
-	set_int(L, "reacted", v->reacted);
-	set_int(L, "due", v->due);
-	lua_pushstring(L, status_name(v->status));
-	lua_setfield(L, -2, "status");
+	for (const struct column *c = columns; c < columns + COLUMNS; c++) {
+		if (c->kind == COLUMN_STATE)
+			continue;
+		push_column(L, v, c);
+		lua_setfield(L, -2, c->name);
+	}
 }
 
 /* Each step asks this a dozen times: a look-up of the class by its name would cost a microsecond in all. */
@@ -91,26 +111,9 @@ static int step_take_thred(lua_State *L)
 	return 1;
 }
 
-static void push_text(lua_State *L, struct span s)
-{
-	if (s.data)
-		lua_pushlstring(L, s.data, s.len);
-	else
-		lua_pushnil(L);
-}
-
-static void push_number(lua_State *L, int64_t n)
-{
-	if (n)
-		lua_pushinteger(L, n);
-	else
-		lua_pushnil(L);
-}
-
 /* A column of the thred by its name, while the step lasts; most steps ask for two or three of them. */
 static int step_index(lua_State *L)
 {
-	enum { DUE, ID, N, PATTERN, REACTED, REACTION, STARTED, STATE, STATUS, STEP, VERSION };
 	lua_pushvalue(L, 2);
 	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNUMBER)
 		return 1; /* a method, or nil */
@@ -118,43 +121,7 @@ static int step_index(lua_State *L)
 	if (!v)
 		return lua_error_raisef(L, ERROR_SERVER, "the step has ended: its thred's %s can't be read any more",
 					lua_tostring(L, 2));
-	switch (lua_tointeger(L, -1)) {
-	case DUE:
-		push_number(L, v->due);
-		break;
-	case ID:
-		push_text(L, v->id);
-		break;
-	case N:
-		push_number(L, v->n);
-		break;
-	case PATTERN:
-		push_text(L, v->pattern);
-		break;
-	case REACTED:
-		push_number(L, v->reacted);
-		break;
-	case REACTION:
-		push_text(L, v->reaction);
-		break;
-	case STARTED:
-		push_number(L, v->started);
-		break;
-	case STATE:
-		push_text(L, v->state);
-		break;
-	case STATUS:
-		lua_pushstring(L, status_name(v->status));
-		break;
-	case STEP:
-		lua_pushinteger(L, v->step);
-		break;
-	case VERSION:
-		push_text(L, v->version);
-		break;
-	default:
-		lua_pushnil(L);
-	}
+	push_column(L, v, &columns[lua_tointeger(L, -1)]);
 	return 1;
 }
 
@@ -232,41 +199,44 @@ int lua_step_begin_new(lua_State *L)
 	return begin(L, &r);
 }
 
-static int step_commit(lua_State *L)
+static struct lua_step *step_open(lua_State *L)
 {
 	struct lua_step *s = step_check(L);
 	if (!s->step || !s->owner->store)
-		return lua_error_raisef(L, ERROR_SERVER, "the step has ended already");
-	lua_settop(L, 3);
-	struct store_changes changes;
-	lua_changes(L, s->owner, 2, &changes);
+		lua_error_raisef(L, ERROR_SERVER, "the step has ended already");
+	return s;
+}
+
+/* The value at `after` waits until it is durable. */
+static int commit(lua_State *L, struct lua_step *s, const struct store_changes *changes, int after)
+{
 	struct step *step = s->step;
 	struct error e;
 	s->step = NULL;
-	int64_t ticket = store_commit(step, &changes, &e);
+	int64_t ticket = store_commit(step, changes, &e);
 	if (ticket < 0)
 		return lua_error_raise(L, &e);
-	lua_store_after(L, s->owner, ticket, 3);
+	lua_store_after(L, s->owner, ticket, after);
 	return 0;
+}
+
+static int step_commit(lua_State *L)
+{
+	struct lua_step *s = step_open(L);
+	struct store_changes changes;
+	lua_settop(L, 3);
+	lua_changes(L, s->owner, 2, &changes);
+	return commit(L, s, &changes, 3);
 }
 
 /* step:advance(delivery number, outcome, …): the same for the usual step, whose values come without a table. */
 static int step_advance(lua_State *L)
 {
-	struct lua_step *s = step_check(L);
-	if (!s->step || !s->owner->store)
-		return lua_error_raisef(L, ERROR_SERVER, "the step has ended already");
+	struct lua_step *s = step_open(L);
 	struct store_changes changes;
 	lua_settop(L, ADVANCE_AFTER);
 	lua_advance(L, s->owner, &changes);
-	struct step *step = s->step;
-	struct error e;
-	s->step = NULL;
-	int64_t ticket = store_commit(step, &changes, &e);
-	if (ticket < 0)
-		return lua_error_raise(L, &e);
-	lua_store_after(L, s->owner, ticket, ADVANCE_AFTER);
-	return 0;
+	return commit(L, s, &changes, ADVANCE_AFTER);
 }
 
 /* Also when the step is collected; after a commit or an abort: nothing. */
@@ -283,12 +253,10 @@ static int step_abort(lua_State *L)
 /* A step shows the columns of its thred: their numbers lie among its methods. */
 static void add_columns(lua_State *L)
 {
-	static const char *const names[] = {"due",     "id",    "n",      "pattern", "reacted", "reaction",
-					    "started", "state", "status", "step",    "version"};
 	lua_getfield(L, -1, "__index");
-	for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+	for (int i = 0; i < COLUMNS; i++) {
 		lua_pushinteger(L, i);
-		lua_setfield(L, -2, names[i]);
+		lua_setfield(L, -2, columns[i].name);
 	}
 	lua_pushcclosure(L, step_index, 1);
 	lua_setfield(L, -2, "__index");
