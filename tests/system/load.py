@@ -47,7 +47,7 @@ class Sender(threading.Thread):
         self.last_seen = self.begun
 
     def take(self):
-        """What has come since the last call; the last one is where the next connection goes on."""
+        """What has come since the last call, which is returned; the last one is where the next connection goes on."""
         new = self.client.events[self.client.taken:]
         self.client.taken += len(new)
         for event in new:
@@ -56,6 +56,7 @@ class Sender(threading.Thread):
         self.accepted |= self.client.accepted
         self.refused += self.client.errors
         self.client.errors.clear()
+        return new
 
     def run(self):
         waiting, at, begin = [], 0, time.monotonic()

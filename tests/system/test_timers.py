@@ -26,10 +26,11 @@ class Starter(Sender):
 
     def take(self):
         now = time.time() * 1000
-        for event in self.client.events[self.client.taken:]:
+        new = super().take()
+        for event in new:
             if event.get("data", {}).get("title") == "fired":
                 self.fired.setdefault(event["thredId"], []).append((event["time"], now))
-        super().take()
+        return new
 
     def look(self):
         """To be called when its thread has ended."""
