@@ -116,19 +116,22 @@ t.test("the system's own types are refused from participants; causedBy and sourc
   w:close()
 end)
 
-t.test("log(...) is written when the step commits", function()
-  local w, id = line()
+-- What the log gets of scripts' log(...), with its fields.
+local function script_lines(w)
   local lines = {}
-  local step = require "srvthreds.engine.step"
-  local new = step.new
-  step.new = function(...)
-    local s = new(...)
-    lines[#lines + 1] = s
-    return s
-  end
+  w.engine.script_log = { info = function(text, fields)
+    lines[#lines + 1] = { text, fields.pattern, fields.reaction, fields.thred_id }
+  end }
+  return lines
+end
+
+t.test("log(...) is written when the step commits, with who said it", function()
+  local w, id = line()
+  local lines = script_lines(w)
   w:outcome { type = "talk", thredId = id, values = { fail = false } }
-  step.new = new
-  t.eq(lines[1].log[1], "heard ann")
+  t.eq(lines, { { "heard ann", "line", "b", id } })
+  w:outcome { type = "talk", thredId = id, values = { fail = true } } -- it comes to nothing
+  t.eq(#lines, 1)
   w:close()
 end)
 

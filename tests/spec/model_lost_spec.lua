@@ -75,6 +75,24 @@ t.test("a step refused by an old fence comes again; no dead letter, who waits is
   end
 end)
 
+t.test("log(...) of a step whose commit fails is not written; that of the one that comes again is, once", function()
+  local w = world.new { max_pages = 200 }
+  w:pattern(SAY:format "1":gsub("thred%.s = thred%.s", "log(e.id) %0"))
+  local id = w:outcome { type = "go" }.threds[1]
+  local gate, lines = hold(), {}
+  w.engine.script_log = { info = function(text) lines[#lines + 1] = text end }
+  queued(w, { type = "x", id = "x1", thredId = id, data = values { s = "1" } })
+  gate.open = true
+  gate.channel:put(true) -- it goes on, and commits in one batch with what there is no room for
+  fill(w)
+  t.eq({ gate.held, w.engine.epoch, #lines }, { 1, 1, 0 })
+  gate:release()
+  w:advance(1100)
+  t.eq(w:thred(id).state.locals.s, "1")
+  t.eq(lines, { "x1" })
+  w:close()
+end)
+
 t.test("a script that fails on what never reached the disk makes no dead letter; the one that comes again does", function()
   local w = small "1"
   local id = w:outcome { type = "go" }.threds[1]

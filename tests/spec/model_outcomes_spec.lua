@@ -317,6 +317,31 @@ t.test("many events of one source, each with several targets, are done after a s
   folder:close()
 end)
 
+t.test("an event is routed when the last target of its source's event before it is done, whatever holds it up", function()
+  for slow = 1, 2 do
+    local w = world.new()
+    for i = 1, 2 do
+      w:pattern(([[p.pattern "Pair%d" {
+        p.reaction "a" { p.where { type = "go" } {} },
+        p.reaction "b" { allow_unbound_events = true, p.where { type = "x" } {} } }]]):format(i))
+    end
+    local apply, gate = step.apply, runtime.channel()
+    step.apply = function(self)
+      if self.pattern.id == "pair" .. slow and self.event.type == "go" then gate:take() end
+      return apply(self)
+    end
+    w:outcome { type = "go" }
+    local _, early = w:send { type = "x", id = "x1" }
+    t.eq(early.outcome, "pending")
+    t.eq(#w:threds(), 1) -- the other target
+    world.task(function() gate:put(true) end)
+    step.apply = apply
+    t.eq(#w:threds { status = "active" }, 0)
+    t.eq(#stored(w, "x1").rec.threds, 2)
+    w:close()
+  end
+end)
+
 t.test("targets that a run left behind come before later events of their source", function()
   local folder = temp.new()
   local w = world.new { url = "sqlite:" .. folder.path .. "/left.db" }

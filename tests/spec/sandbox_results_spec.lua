@@ -29,6 +29,8 @@ local CASES = {
   { "addressees with metamethods", where("transform = { title = 'x' }, publish = function() return HOSTILE end"), nil },
   { "bushy addressees", where("transform = { title = 'x' }, publish = function() return BUSHY_LIST end"), "the script was ended" },
   { "addressees inside themselves", where("transform = { title = 'x' }, publish = function() return CYCLE end"), "contains itself" },
+  { "a hole in addressees", where("transform = {}, publish = function() return { 'ann', nil, 'bob' } end"), "nothing at [2]" },
+  { "a name in addressees", where("transform = {}, publish = function() return { 'ann', to = 'bob' } end"), "no names (to)" },
   { "too many addressees", where([[transform = { title = 'x' }, publish = function()
     local all = {} for i = 1, 20000 do all[i] = "p" .. i end return all end]]), "more than 2000 addressees" },
   { "a filter's result", 'p.where { type = "go", when = function() return HOSTILE end } {}', "returns true or false" },

@@ -100,6 +100,26 @@ t.test("random templates render as a plain walk does, and call their functions i
   t.ok(shown > 2000)
 end)
 
+t.test("a list with holes or stray keys is an error, with functions in it or without, told or made", function()
+  local function fn() return "x" end
+  local function raises(list, text)
+    for _, transform in ipairs { { a = list }, function() return { a = list } end } do
+      t.raises(function() rendered(transform) end, text)
+    end
+  end
+  for _, v in ipairs { "v", fn } do
+    raises({ v, nil, v }, "$.a[2] is a hole")
+    raises({ v, v, nil, v, nil, v }, "$.a[3] is a hole")
+    raises({ v, n = v }, "$.a is a table with both list entries and named keys")
+    raises({ v, [0] = v }, "$.a is a table with both list entries")
+    raises({ v, [1.5] = v }, "$.a is a table with both list entries")
+    raises({ v, [true] = v }, "$.a has a boolean as a key")
+    raises({ [2] = v }, "$.a has a number as a key")
+    raises(json.array { n = v }, "$.a is a table with both list entries and named keys")
+    raises({ { v }, { v, nil, v } }, "$.a[2][2] is a hole")
+  end
+end)
+
 t.test("only the template's own `re` is the event's", function()
   local function fn() return "x" end
   for _, transform in ipairs { { [""] = { re = fn, a = 1 } }, { [""] = { re = fn } }, { content = { re = fn } } } do

@@ -21,7 +21,7 @@ class Sender(threading.Thread):
 
     def __init__(self, server, name, events, window=16, seed=0, rate=1e9):
         super().__init__(daemon=True)
-        self.rate = rate  # events a second at the most, so that the load outlasts the kills
+        self.rate = rate  # events a second while it is connected, so that the load outlasts the kills on any machine
         self.server, self.name_, self.events, self.window = server, name, events, window
         self.random = random.Random(f"{seed}/{name}")
         self.accepted, self.received, self.refused = set(), {}, []
@@ -59,7 +59,7 @@ class Sender(threading.Thread):
         return new
 
     def run(self):
-        waiting, at, begin = [], 0, time.monotonic()
+        waiting, at, connected, last = [], 0, 0, time.monotonic()
         while not self.stop and (at < len(self.events) or waiting):
             if self.client is None or self.client.close_code:
                 if self.client:
@@ -69,9 +69,12 @@ class Sender(threading.Thread):
                 # In the order they were first sent: those under way come before anything new.
                 waiting = [e for e in waiting if e["id"] not in self.accepted]
                 self.write(waiting)
+                last = time.monotonic()
             self.take()
             waiting = [e for e in waiting if e["id"] not in self.accepted]
-            due = min(at + self.window - len(waiting), int((time.monotonic() - begin) * self.rate))
+            now = time.monotonic()
+            connected, last = connected + now - last, now
+            due = min(at + self.window - len(waiting), int(connected * self.rate))
             new = self.events[at:due]
             at += len(new)
             waiting += new

@@ -8,6 +8,20 @@ local addresses = {}
 
 local NONE = {} -- never written
 
+-- A list that a script made has its positions and nothing else: what stands behind a hole must not be lost unheard.
+local function check_positions(list, fail)
+  if type(list) ~= "table" then return end
+  local count, name = 0, nil
+  for key in next, list do
+    count = count + 1
+    if type(key) == "string" and (not name or key < name) then name = key end
+  end
+  if name then fail(("a list of addressees has no names (%s)"):format(name)) end
+  for i = 1, count do
+    if list[i] == nil then fail(("the list of addressees has nothing at [%d]: leave out who is nil"):format(i)) end
+  end
+end
+
 local function flatten(to, out, fail)
   if to == nil then return out end
   if type(to) == "string" then
@@ -17,6 +31,7 @@ local function flatten(to, out, fail)
     out[#out + 1] = to
     if #out > limits.addressees then fail(("more than %d addressees; a group is one"):format(limits.addressees)) end
   elseif json.kind(to) == "array" or type(to) == "table" and next(to) == nil then
+    check_positions(to, fail)
     for _, item in ipairs(to) do flatten(item, out, fail) end
   else
     fail(("an addressee is a string or a list of them, not %s %s"):format(json.kind(to) == "object" and "an" or "a",

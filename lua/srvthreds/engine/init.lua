@@ -26,8 +26,6 @@ local timers = require "srvthreds.engine.timers"
 
 local LOOK_MS = 20
 
-local script_log = logs.logger { module = "pattern" }
-
 local engine = {}
 engine.__index = engine
 
@@ -46,7 +44,7 @@ function engine.new(options)
   local self = setmetatable({
     store = options.store, queue = options.queue, patterns = options.patterns, directory = options.directory,
     push = options.push or function() end, watch = options.watch, key = options.store:key(),
-    log = logs.logger { module = "engine" }, waiters = {}, epoch = 0,
+    log = logs.logger { module = "engine" }, script_log = logs.logger { module = "pattern" }, waiters = {}, epoch = 0,
     routes = {}, changes = {}, sources = sources, builtin = builtin,
     pressure = options.pressure, resolve = addresses.of_step, expire = steps.expire,
   }, engine)
@@ -180,9 +178,9 @@ function engine:after(delivery, outcome, emitted, info)
 end
 
 -- What scripts logged: written once the step is there to stay.
-local function tell_lines(lines)
+local function tell_lines(self, lines)
   local fields = { pattern = lines.pattern, reaction = lines.reaction, thred_id = lines.thred_id }
-  for _, line in ipairs(lines[1]) do script_log.info(line, fields) end
+  for _, line in ipairs(lines[1]) do self.script_log.info(line, fields) end
 end
 
 local function push_all(self, emitted)
@@ -205,7 +203,7 @@ local function tell(self, item)
     end
     if self.watch then self.watch("step", item) end
   end
-  if item.lines then tell_lines(item.lines) end
+  if item.lines then tell_lines(self, item.lines) end
   for _, note in ipairs(item.notes or {}) do self.log[note.level](note.message, note.fields) end
 end
 

@@ -82,13 +82,20 @@ function messages.would_take(self, delivery, id)
   return r
 end
 
+-- The live thred that a delivery is for, its handle and row. None: the delivery is settled with that outcome, which is
+-- one of an event's only for an offer.
+local function begin_live(self, delivery, id, outcome, offered)
+  local handle, row = self.store:begin(id)
+  if row and row.status == "active" then return handle, row end
+  if handle then handle:abort() end
+  self:settle(delivery, { outcome = outcome, rec = { thred = id } },
+    offered and self:after(delivery, outcome) or self:after())
+end
+
 ---An unbound event for a live thred.
 function messages.offer(self, delivery, id)
-  local handle, row = self.store:begin(id)
-  if not row or row.status ~= "active" then
-    if handle then handle:abort() end
-    return self:settle(delivery, { outcome = "not_matched", rec = { thred = id } }, self:after(delivery, "not_matched", nil))
-  end
+  local handle, row = begin_live(self, delivery, id, "not_matched", true)
+  if not handle then return end
   if self.pauses:puts_off(delivery, row.pattern) then return handle:abort() end
   guarded(self, delivery, handle, function()
     local s = bound.step(self, handle, row, delivery.at)
@@ -147,11 +154,8 @@ end
 
 ---The parent ended, or somebody asked: this thred ends, whatever it waits for.
 function messages.terminate(self, delivery, id)
-  local handle, row = self.store:begin(id)
-  if not row or row.status ~= "active" then
-    if handle then handle:abort() end
-    return self:settle(delivery, { outcome = "no_thred", rec = { thred = id } }, self:after(nil, nil))
-  end
+  local handle, row = begin_live(self, delivery, id, "no_thred")
+  if not handle then return end
   guarded(self, delivery, handle, function()
     local s = bound.step(self, handle, row, delivery.message and delivery.message.at or delivery.at)
     s.input = { kind = "terminate", at = s.now, by = delivery.message and delivery.message.by }
@@ -180,11 +184,8 @@ end
 
 ---Somebody moves the thred to a reaction by hand.
 function messages.transition(self, delivery, id)
-  local handle, row = self.store:begin(id)
-  if not row or row.status ~= "active" then
-    if handle then handle:abort() end
-    return self:settle(delivery, { outcome = "no_thred", rec = { thred = id } }, self:after(nil, nil))
-  end
+  local handle, row = begin_live(self, delivery, id, "no_thred")
+  if not handle then return end
   guarded(self, delivery, handle, function()
     local m = delivery.message
     local s = bound.step(self, handle, row, m.at)

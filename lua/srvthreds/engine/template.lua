@@ -139,7 +139,15 @@ local function add_object(step, p, t, path, depth)
   add_text(p, "}")
 end
 
+-- Positions left out and keys that are none: the encoder finds and names them.
+local function check_positions(step, t, path, depth)
+  local shape = {}
+  for k in next, t do shape[k] = true end
+  text_of(step, json.array(shape), path, depth)
+end
+
 local function add_list(step, p, t, path, depth)
+  check_positions(step, t, path, depth)
   add_text(p, "[")
   for i, v in ipairs(t) do
     if i > 1 then add_text(p, ",") end

@@ -88,6 +88,10 @@ local function list(ctx, note, place, what)
     return bad(ctx, place, ("p.%s needs at least one value"):format(note.word), "nothing",
       ("p.%s(\"a\", \"b\")"):format(note.word))
   end
+  if not values.is_list(note.value) or note.count > 1 and #note.value ~= note.count then
+    return bad(ctx, place, ("p.%s takes a list of values"):format(note.word), "a list with holes or names",
+      ("p.%s(\"a\", \"b\"), p.null for null"):format(note.word))
+  end
   local out = {}
   for i, value in ipairs(note.value) do
     out[i] = json_value(ctx, value, place, ("%s, value %d of p.%s,"):format(what, i, note.word))

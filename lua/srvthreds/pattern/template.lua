@@ -23,22 +23,25 @@ end
 
 local check_value
 
--- nil when the table is a list, an object or empty; else what is wrong with it.
+-- nil when the table is a list, an object or empty; else what is wrong with it, and what to do.
 local function shape_problem(value)
-  local positions, keyed = 0, 0
+  local positions, name = 0, nil
   for key in next, value do
     if math.type(key) == "integer" then positions = positions + 1
-    elseif type(key) == "string" then keyed = keyed + 1
-    else return "a key that is a " .. type(key) end
+    elseif type(key) ~= "string" then return "a key that is a " .. type(key)
+    elseif not name or key < name then name = key end
   end
-  if positions > 0 and keyed > 0 then return "a table with both positions and names" end
-  if positions ~= #value then return "a list with holes" end
+  if name and positions > 0 then return ("a table with both positions and names (%s)"):format(name) end
+  if name and json.is_array(value) then return ("a list with a name (%s)"):format(name) end
+  for i = 1, positions do
+    if value[i] == nil then return ("a list with holes: [%d] is missing"):format(i), "put p.null where nothing is" end
+  end
 end
 
 local function check_table(ctx, value, place, path, open)
   if open[value] then return bad(ctx, place, path, "a table inside itself") end
-  local problem = shape_problem(value)
-  if problem then return bad(ctx, place, path, problem, "a list (positions 1…n) or an object (names)") end
+  local problem, hint = shape_problem(value)
+  if problem then return bad(ctx, place, path, problem, "a list (positions 1…n) or an object (names)", hint) end
   open[value] = true
   local clean = true
   for _, key in ipairs(names.sorted(value)) do

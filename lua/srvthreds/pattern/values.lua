@@ -127,7 +127,10 @@ function values.is_list(value)
     if math.type(key) ~= "integer" then return false end
     count = count + 1
   end
-  return count == #value
+  for i = 1, count do -- by its keys: with holes `#` may be any border
+    if value[i] == nil then return false end
+  end
+  return true
 end
 
 ---A text or a list of texts -> a list that isn't empty.
