@@ -164,27 +164,34 @@ def report(path, senders, events):
     differ("events stored twice", [key for key, n in ids.items() if n > 1], [])
     sent = {(name, e["id"]): e for name, list_ in events.items() for e in list_}
     for sender in senders:
-        lost = [i for i in sender.accepted if (sender.name_, i) not in ids]
-        differ(f"accepted from {sender.name_} and lost", lost, [])
+        mine = {i for name, i in ids if name == sender.name_}
+        known = {e["id"] for e in sender.events}
+        differ(f"accepted from {sender.name_} and lost", sender.accepted - mine, set())
+        differ(f"stored of {sender.name_}, who didn't send it",
+               {i for i in mine - known if not i.startswith(("anchor-", "begin-", "last-"))}, set())
         differ(f"not accepted from {sender.name_}", len({e["id"] for e in sender.events} - sender.accepted), 0)
         differ(f"refused to {sender.name_}", sender.refused[:3], [])
     # Counters in the threds' locals against the distinct events.
     want, asked, spawned = Counter(), Counter(), 0
-    for key, e in sent.items():
+    for e in sent.values():
         if e["type"] == "test.add":
             want[e["thredId"]] += 1
         elif e["type"] == "test.ask":
             asked[e["thredId"]] += 1
         spawned += e["type"] == "test.spawn"
-    inversions = 0
+    inversions, begun = 0, 0
     for thred, state in db.execute("select id, state from thred"):
         local = json.loads(state)["locals"]
         if "count" not in local:
             continue
+        begun += 1
         differ(f"count of {thred}", local["count"], want[thred])
         differ(f"answers of {thred}", local["answers"], asked[thred])
         inversions += local["inversions"]
     differ("events of one source out of order", inversions, 0)
+    differ("threds begun", begun,
+           one("select count(*) from event where source>0 and json_extract(body, '$.type')='test.begin'"))
+    differ("timers that wait", one("select count(*) from thred where due is not null"), 0)
     timed = list(db.execute("select t.id, t.step, w.text from thred t join word w on w.n=t.reaction "
                             "join word p on p.n=t.pattern where p.text='timed'"))
     differ("spawned threds", len(timed), spawned)

@@ -2,7 +2,10 @@
 """Nothing is lost and nothing is done twice: a seeded load, kill -9 again and again, then everything is counted."""
 import os
 import random
+import shutil
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,15 +28,24 @@ def settle(server):
     until(idle, 30, "the queue to be empty")
 
 
+def free(server, senders, threds):
+    """No lock is left: each source's next event is routed, and each thred takes one."""
+    for at, thred in enumerate([None] * len(senders) + threds):
+        event = {"id": f"last-{at}", "type": "test.nobody", **({"thredId": thred} if thred else {})}
+        status, answer = server.http("POST", "/event?wait=10s", event, token=senders[at % len(senders)].name_)
+        assert (status, answer["outcome"]) == (200, "not_matched" if thred else "no_pattern"), (event, answer)
+
+
 def run(tmp_path, total, kills, seconds, pause=(0.05, 0.5)):
     """`kills` is a list of what each start gets as SRVTHREDS_FAIL, None = killed from outside after a random time; the
-    load is spread over about `seconds`."""
+    load is spread over about `seconds`. Returns the file, the senders and their events, when all is counted."""
     rng = random.Random(SEED)
     server = Server(tmp_path, f"--profiles={PROFILES}", profile="exact")
     server.can_replay = False  # it is, before the end
     server.start()
     try:
-        events = plan(begin(server, 20), total, SEED)
+        threds = begin(server, 20)
+        events = plan(threds, total, SEED)
         senders = [Sender(server, name, list_, seed=SEED, rate=len(list_) / seconds) for name, list_ in events.items()]
         for sender in senders:
             sender.prepare()
@@ -54,6 +66,7 @@ def run(tmp_path, total, kills, seconds, pause=(0.05, 0.5)):
             server.start()
         until(lambda: not any(s.is_alive() for s in senders), 120, "every event to be accepted")
         settle(server)
+        free(server, senders, threds)
         for sender in senders:
             if sender.client is None or sender.client.close_code:
                 sender.connect()
@@ -66,6 +79,7 @@ def run(tmp_path, total, kills, seconds, pause=(0.05, 0.5)):
         assert under_load >= len(kills) * 0.8, f"only {under_load} of {len(kills)} kills came while the load went on"
         assert not wrong, f"seed {SEED}: {len(wrong)} differences:\n" + "\n".join(wrong[:20])
         assert replay(tmp_path, database) == 0  # none was ended by a limit
+        return database, senders, events
     finally:
         server.close()
 
@@ -86,3 +100,50 @@ def test_named_points(tmp_path, point):
     most = load(40) + 2 if point in EACH else 8  # a slow program has few batches, with many events in each
     most = 2 if point == "after_each_publish" else most  # one message in many is for a service
     run(tmp_path, load(1000), [f"{point}:{rng.randint(1, most)}" for _ in range(4)], 4)
+
+
+# What stands in the report, and what must make it stand there.
+DAMAGE = [
+    ("accepted from p1 and lost", "delete from event where json_extract(body, '$.id')='p1-1'"),
+    ("stored of p1, who didn't", "update event set body=replace(body, '\"p1-1\"', '\"x\"') where source>0"),
+    ("events stored twice", "insert into event(source, outcome, body) select source, outcome, body from event "
+                            "where source>0 limit 1"),
+    ("events without outcome", "update event set outcome=null where n=(select max(n) from event where source>0)"),
+    ("dead letters", "insert into dead(event) values(1)"),
+    ("queue rows", "insert into queue(event) values(1)"),
+    ("count of", "update thred set state=replace(state, '\"count\":', '\"count\":1') where n=(select min(n) from thred)"),
+    ("answers of", "update thred set state=replace(state, '\"answers\":', '\"answers\":1')"),
+    ("out of order", "update thred set state=replace(state, '\"inversions\":0', '\"inversions\":1')"),
+    ("threds begun", "delete from thred where n=(select max(n) from thred where instr(state, '\"count\"'))"),
+    ("timers that wait", "update thred set due=1 where n=1"),
+    ("spawned threds", "delete from thred where n=(select max(n) from thred where not instr(state, '\"count\"'))"),
+    ("expired once", "update thred set step=step+1"),
+    ("without holes", "delete from inbox where k=(select max(k)-1 from inbox)"),
+    ("twice", "update inbox set event=(select event from inbox i where i.who=inbox.who and i.k=inbox.k-1) "
+              "where k=(select max(k) from inbox)"),
+    ("committed for p1 and not delivered", "insert into inbox(who, k, event) select n, 100000, "
+     "(select min(n) from event where source=0) from participant where id='p1'"),
+    ("emitted twice", "insert into event(source, body) select source, body from event where source=0 limit 1"),
+    ("integrity_check", "update sqlite_schema set sql=replace(sql, 'event(h)', 'event(at)') where name='event_h'"),
+]
+
+
+def test_each_count_can_differ(tmp_path):
+    """The counting finds nothing in a sound file, and each damage done to a copy of it."""
+    database, senders, events = run(tmp_path, 400, [], 0.5)
+    assert not report(database, senders, events)
+    copy, missed = tmp_path / "damaged.db", []
+    for word, damage in DAMAGE:
+        shutil.copy(database, copy)
+        with closing(sqlite3.connect(copy, isolation_level=None)) as db:
+            db.execute("pragma writable_schema=on")
+            assert db.execute(damage).rowcount > 0, word
+        found = report(copy, senders, events)
+        if not any(word in line for line in found):
+            missed.append((word, found))
+    assert not missed, missed
+    one = senders[0]
+    del one.received[next(i for i in one.received if i != one.begun)]
+    one.received["never"] = 2
+    assert {line.split(":")[0] for line in report(database, senders, events)} == {
+        "committed for p0 and not delivered", "delivered to p0 but not committed", "delivered to p0 twice"}
