@@ -111,7 +111,7 @@ DAMAGE = [
     ("events without outcome", "update event set outcome=null where n=(select max(n) from event where source>0)"),
     ("dead letters", "insert into dead(event) values(1)"),
     ("queue rows", "insert into queue(event) values(1)"),
-    ("count of", "update thred set state=replace(state, '\"count\":', '\"count\":1') where n=(select min(n) from thred)"),
+    ("count of", "update thred set state=replace(state, '\"count\":', '\"count\":1') where n=1"),
     ("answers of", "update thred set state=replace(state, '\"answers\":', '\"answers\":1')"),
     ("out of order", "update thred set state=replace(state, '\"inversions\":0', '\"inversions\":1')"),
     ("threds begun", "delete from thred where n=(select max(n) from thred where instr(state, '\"count\"'))"),
