@@ -17,6 +17,8 @@ struct job {
 	struct buf out;               /* their results, JSON, each followed by a comma */
 	struct docdb_failure failure; /* error.code 0: none */
 	struct job *next;             /* for the dialect's queues */
+	bool again; /* set with a failure of a held unit: it is due to chance, so the unit is begun anew while there is time */
+	struct hold *hold; /* hold.c's: the unit is held */
 	/* docdb_index instead of units, if `index` is set: */
 	struct bytes index, database, type;
 	size_t result_max;
@@ -29,6 +31,21 @@ struct dialect_class {
 	void (*close)(struct dialect *d); /* ends its jobs; job_done still comes for each */
 	bool (*ready)(struct dialect *d, struct error *reason);
 	void (*submit)(struct dialect *d, struct job *job);
+	/* A held unit, with scripts in it: one transaction that stays open while the loop decides what is done next. The job is
+	 * one unit, job->from. Each call is answered by job_done, and the next one comes after that; all NULL: this dialect
+	 * can't. No deadline but request->deadline: past it the dialect undoes the transaction by itself, whatever the
+	 * loop is at, and fails what it is asked then.
+	 *   begin   opens it. A mark that is there: its result -> out, done = 1, and nothing is held. A failure: neither.
+	 *   exec    does one task, reading or writing; appends its result to out, without a comma. The task may be of another
+	 *           request than the job's, which lives until the answer. A failure: abort follows.
+	 *   commit  `out` holds the unit's result and a comma: written under the mark, if there is one. done = 1 when all is
+	 *           durable. A failure: nothing of it stays.
+	 *   abort   undoes it; also what the dialect undid already. Adds no failure.
+	 * close() undoes what is held; after it only job_done is called, if it was due. */
+	void (*begin)(struct dialect *d, struct job *job);
+	void (*exec)(struct dialect *d, struct job *job, const struct unit *unit, const struct task *task);
+	void (*commit)(struct dialect *d, struct job *job);
+	void (*abort)(struct dialect *d, struct job *job);
 };
 
 /* First member of a dialect's own struct. */

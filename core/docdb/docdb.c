@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "docdb/class.h"
+#include "docdb/hold.h"
 
 enum { TIMEOUT_MS = 30000, RESULT_MAX = 16 << 20, LOOP_BYTES = 64 << 10 };
 
@@ -16,6 +16,7 @@ struct docdb {
 	struct mem mem;
 	struct dialect **hosts;
 	size_t parsing; /* requests that a worker thread checks */
+	struct holds holds;
 	bool closing;
 };
 
@@ -36,21 +37,25 @@ struct run {
 
 static const struct dialect_class *const classes[] = {&dialect_sqlite, &dialect_memory};
 
-int job_fail(struct job *job, const struct task *task, int code, const char *format, ...)
+void failure_set(struct docdb_failure *f, const struct task *task, int code, const char *format, va_list args)
 {
-	struct docdb_failure *f = &job->failure;
-	va_list args;
 	if (f->error.code)
-		return -1;
+		return;
 	f->error.code = code;
 	f->error.cause[0] = '\0';
-	va_start(args, format);
 	vsnprintf(f->error.message, sizeof f->error.message, format, args);
-	va_end(args);
 	f->item = task ? task->item : -1;
 	f->inner = task ? task->inner : -1;
 	snprintf(f->name, sizeof f->name, "%.*s", task ? (int)task->name.len : 0,
 		 task && task->name.data ? task->name.data : "");
+}
+
+int job_fail(struct job *job, const struct task *task, int code, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	failure_set(&job->failure, task, code, format, args);
+	va_end(args);
 	return -1;
 }
 
@@ -103,7 +108,9 @@ struct docdb *docdb_open(struct runtime *rt, const struct docdb_options *options
 	struct docdb *db = xcalloc(1, sizeof *db);
 	db->rt = rt;
 	copy_options(db, options);
-	db->hosts = mem_take(&db->mem, options->host_count * sizeof(struct dialect *));
+	db->holds.rt = rt;
+	db->holds.options = &db->options;
+	db->hosts = db->holds.hosts = mem_take(&db->mem, options->host_count * sizeof(struct dialect *));
 	for (size_t i = 0; i < options->host_count; i++)
 		if (!(db->hosts[i] = open_host(db, &db->options.hosts[i], e))) {
 			docdb_close(db);
@@ -114,16 +121,18 @@ struct docdb *docdb_open(struct runtime *rt, const struct docdb_options *options
 
 static void free_docdb(struct docdb *db)
 {
+	holds_scripts(&db->holds, NULL, 0);
 	mem_free(&db->mem);
 	free(db);
 }
 
 void docdb_close(struct docdb *db)
 {
-	db->closing = true;
+	db->closing = db->holds.closing = true;
 	for (size_t i = 0; i < db->options.host_count; i++)
 		if (db->hosts[i])
 			db->hosts[i]->class->close(db->hosts[i]);
+	holds_close(&db->holds);
 	if (!db->parsing)
 		free_docdb(db);
 }
@@ -172,19 +181,29 @@ static void go_on(struct run *run)
 		return;
 	}
 	const struct unit *first = &r->units[from];
-	while (to < r->count && r->units[to].host == first->host && r->units[to].writes == first->writes)
+	while (to < r->count && r->units[to].host == first->host && r->units[to].writes == first->writes &&
+	       !r->units[to].runs)
 		to++;
+	if (first->runs)
+		to = from + 1;
 	run->job.from = from;
 	run->job.to = to;
 	run->job.done = 0;
 	run->job.out.len = 0;
 	struct dialect *host = run->db->hosts[first->host];
-	host->class->submit(host, &run->job);
+	if (first->runs)
+		hold_unit(&run->db->holds, host, &run->job);
+	else
+		host->class->submit(host, &run->job);
 }
 
 void job_done(struct job *job)
 {
 	struct run *run = job->owner;
+	if (job->hold) {
+		hold_done(job->hold);
+		return;
+	}
 	run->done += job->done;
 	if (job->out.len && buf_add(&run->out, job->out.data, job->out.len))
 		job_fail(job, NULL, ERROR_SERVER, "no memory for the answer");
@@ -220,6 +239,10 @@ static void request_checked(void *arg)
 	struct docdb *db = run->db;
 	bool last = --db->parsing == 0 && db->closing;
 	run->job.request = run->request;
+	if (run->request && holds_check(&db->holds, run->request, &run->job.failure)) {
+		request_free(run->request);
+		run->request = run->job.request = NULL;
+	}
 	run->refused = !run->request;
 	if (run->request)
 		run->request->deadline = run->deadline;
@@ -250,6 +273,10 @@ int docdb_run(struct docdb *db, const struct docdb_request *request, docdb_done 
 	struct request *r = large ? NULL : request_parse(&db->options, request, runtime_now(db->rt), failure);
 	if (!r && !large)
 		return -1;
+	if (r && holds_check(&db->holds, r, failure)) {
+		request_free(r);
+		return -1;
+	}
 	struct run *run = new_run(db, fn, arg);
 	run->deadline = deadline;
 	if (large)
@@ -262,6 +289,13 @@ int docdb_run(struct docdb *db, const struct docdb_request *request, docdb_done 
 	else
 		runtime_defer(db->rt, go_on_later, run);
 	return 0;
+}
+
+void docdb_scripts(struct docdb *db, const char *const *names, size_t count, docdb_start start, void *arg)
+{
+	holds_scripts(&db->holds, names, count);
+	db->holds.start = start;
+	db->holds.arg = arg;
 }
 
 static struct bytes copy(struct run *run, struct bytes t)

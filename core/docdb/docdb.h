@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * docdb: lists of tasks (put, getOne, get, update, upsert, replace, delete, count) on a document database chosen by URL:
+ * docdb: lists of tasks (put, getOne, get, update, upsert, replace, delete, count, run) on a document database chosen by URL:
  * "sqlite:PATH", "memory:". Loop thread only; databases work on threads of their own and never hold the loop up.
  *
  *   request.tasks = {"[{\"op\":\"count\",\"params\":{\"type\":\"cars\",\"matcher\":{}}}]", …};
@@ -62,6 +62,28 @@ typedef void (*docdb_done)(void *arg, const struct docdb_answer *answer);
  * than 64 kB are checked on a worker thread: what is refused then comes to `fn`. */
 int docdb_run(struct docdb *db, const struct docdb_request *request, docdb_done fn, void *arg,
 	      struct docdb_failure *failure);
+
+/* Scripts, for the op run: who runs them is told by `start`, on the loop thread, when the transaction of their item is
+ * open. It calls docdb_script_run as often as it likes, one at a time, and then docdb_script_end, once, in any case;
+ * both may be called from within `start`. The call's texts live until then. */
+struct docdb_script;
+struct docdb_script_call {
+	struct bytes script, args; /* its name; JSON */
+	int64_t now;               /* ms: the time of the request */
+	uint64_t seed;             /* for random numbers; follows from the mark, if there is one */
+};
+typedef void (*docdb_start)(void *arg, struct docdb_script *script, const struct docdb_script_call *call);
+
+/* Which scripts there are, by their names (copied), from now on. */
+void docdb_scripts(struct docdb *db, const char *const *names, size_t count, docdb_start start, void *arg);
+
+/* Tasks within the script's transaction, as docdb_run, but for `run`; result and failure are those of the whole list. When
+ * one fails that was not refused, the transaction is undone, and nothing can be done in it any more; the same when its
+ * time is over. At most 1 MB of tasks. */
+int docdb_script_run(struct docdb_script *script, struct bytes tasks, docdb_done fn, void *arg,
+		     struct docdb_failure *failure);
+/* The script's result, JSON, or its error: then the transaction is undone. Frees the script. */
+void docdb_script_end(struct docdb_script *script, struct bytes result, const struct error *e);
 
 /* Declares that `field` of the collection is looked for: makes an index, if there is none, of what is there and comes. */
 int docdb_index(struct docdb *db, struct bytes database, struct bytes type, struct bytes field, docdb_done fn,

@@ -55,7 +55,7 @@ static unsigned distance(const char *a, size_t n, const char *b, size_t m)
 	return row[m];
 }
 
-int parse_unknown(struct parse *p, const struct place *at, struct bytes key, const char *const *known)
+const char *parse_nearest(struct bytes key, const char *const *known)
 {
 	const char *best = NULL;
 	unsigned least = 4;
@@ -66,6 +66,12 @@ int parse_unknown(struct parse *p, const struct place *at, struct bytes key, con
 			best = *known;
 		}
 	}
+	return best;
+}
+
+int parse_unknown(struct parse *p, const struct place *at, struct bytes key, const char *const *known)
+{
+	const char *best = parse_nearest(key, known);
 	int shown = key.len > 60 ? 60 : (int)key.len;
 	if (best)
 		return parse_refuse(p, at, ERROR_ARGUMENT, "%.*s isn't known here: did you mean %s?", shown, key.data,

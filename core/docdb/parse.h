@@ -25,6 +25,8 @@ struct parse {
 	uint64_t made; /* ids */
 	uint64_t seed[2];
 	bool seeded;
+	const struct unit *within; /* a script's tasks: the unit that it belongs to, and the type of its task */
+	struct bytes type;
 };
 
 /* "PLACE: what is wrong"; returns -1. */
@@ -63,5 +65,8 @@ int parse_select(struct parse *p, const struct place *at, uint32_t node, struct 
 int parse_collect(struct parse *p, const struct place *at, uint32_t node, struct task *task);
 int parse_documents(struct parse *p, const struct place *at, uint32_t node, struct task *task);
 struct bytes parse_make_id(struct parse *p);
+int parse_run(struct parse *p, const struct place *at, uint32_t params, struct task *task);
+/* That of `known` (a list ending in NULL) which `key` may have been meant to be, or NULL. */
+const char *parse_nearest(struct bytes key, const char *const *known);
 
 #endif

@@ -22,6 +22,7 @@ static const struct {
 	[TASK_REPLACE] = {"replace", NEEDS_VALUES | NEEDS_MATCHER | WRITES},
 	[TASK_DELETE] = {"delete", NEEDS_MATCHER | WRITES},
 	[TASK_COUNT] = {"count", NEEDS_MATCHER},
+	[TASK_RUN] = {"run", NEEDS_VALUES | WRITES},
 };
 
 static int text_field(struct parse *p, const struct place *at, uint32_t object, const char *key, struct bytes *text)
@@ -60,6 +61,10 @@ static int check_type(struct parse *p, const struct place *at, uint32_t params, 
 {
 	if (text_field(p, at, params, "type", &task->type))
 		return -1;
+	if (!task->type.data)
+		task->type = p->type;
+	if (!task->type.data && task->op == TASK_RUN)
+		return 0;
 	if (!task->type.data || task->type.len == 0)
 		return parse_refuse(p, at, ERROR_MISSING, "type, the collection, is missing");
 	struct place here = {at, "type", 4, 0};
@@ -96,6 +101,8 @@ static int parse_params(struct parse *p, const struct place *at, uint32_t params
 		return -1;
 	if (nodes[2] && parse_select(p, &here[2], nodes[2], task))
 		return -1;
+	if (task->op == TASK_RUN)
+		return parse_run(p, &here[1], nodes[1], task);
 	return nodes[3] ? parse_collect(p, &here[3], nodes[3], task) : 0;
 }
 
@@ -125,8 +132,8 @@ static int parse_where(struct parse *p, const struct place *at, uint32_t node, s
 	uint32_t options = json_find(p->tree, node, "options", 7);
 	struct place here = {at, "options", 7, 0};
 	struct bytes name = {NULL, 0};
-	*host = 0;
-	*database = (struct bytes){o->databases[0], strlen(o->databases[0])};
+	*host = p->within ? p->within->host : 0;
+	*database = p->within ? p->within->database : (struct bytes){o->databases[0], strlen(o->databases[0])};
 	if (!options || parse_node(p, options)->kind == JSON_NULL)
 		return 0;
 	if (parse_node(p, options)->kind != JSON_OBJECT)
@@ -178,11 +185,14 @@ static int parse_task(struct parse *p, const struct place *at, uint32_t node, st
 	struct bytes database;
 	if (check_type(p, &here, params, task) || parse_where(p, at, node, &host, &database))
 		return -1;
-	if (task != unit->tasks && (host != unit->host || database.data != unit->database.data))
+	const struct unit *other = p->within ? p->within : task != unit->tasks ? unit : NULL;
+	if (other && (host != other->host || database.data != other->database.data))
 		return parse_refuse(p, at, ERROR_ARGUMENT, "the tasks of one transaction share host and database");
 	unit->host = host;
 	unit->database = database;
 	unit->writes |= (ops[task->op].needs & WRITES) != 0;
+	unit->runs |= task->op == TASK_RUN;
+	p->request->runs |= unit->runs;
 	return parse_params(p, &here, params, task) || check_made_id(p, &here, task);
 }
 
@@ -243,29 +253,56 @@ static void seed(struct parse *p, const struct docdb_request *from)
 	p->seed[1] = h.high64;
 }
 
-struct request *request_parse(const struct docdb_options *options, const struct docdb_request *from, int64_t now,
-			      struct docdb_failure *failure)
+static struct request *parse_all(struct parse *p, struct bytes tasks)
 {
 	const struct json_limits limits = {.depth = TASKS_DEPTH, .size = TASKS_BYTES};
 	struct json_tape tape = {0};
+	struct docdb_failure *failure = p->failure;
 	*failure = (struct docdb_failure){.item = -1, .inner = -1};
-	struct request *r = xcalloc(1, sizeof *r);
-	struct parse p = {.tree = &tape.tree, .request = r, .options = options, .failure = failure};
-	r->now = now;
-	int rc = json_parse(&tape, from->tasks.data, from->tasks.len, &limits, &failure->error);
-	seed(&p, from);
+	p->tree = &tape.tree;
+	int rc = json_parse(&tape, tasks.data, tasks.len, &limits, &failure->error);
 	if (rc == 0)
-		rc = parse_units(&p);
-	buf_free(&p.scratch);
+		rc = parse_units(p);
+	buf_free(&p->scratch);
 	json_tape_free(&tape);
 	if (rc == 0) {
 		*failure = (struct docdb_failure){.item = -1, .inner = -1};
-		return r;
+		return p->request;
 	}
 	if (!failure->error.code)
 		error_set(&failure->error, ERROR_SERVER, "out of memory for tasks");
-	request_free(r);
+	request_free(p->request);
 	return NULL;
+}
+
+struct request *request_parse(const struct docdb_options *options, const struct docdb_request *from, int64_t now,
+			      struct docdb_failure *failure)
+{
+	struct request *r = xcalloc(1, sizeof *r);
+	struct parse p = {.request = r, .options = options, .failure = failure};
+	r->now = now;
+	seed(&p, from);
+	return parse_all(&p, from->tasks);
+}
+
+struct request *request_parse_within(const struct docdb_options *options, const struct request *outer,
+				     const struct unit *unit, const struct task *task, struct bytes tasks,
+				     uint64_t *made, struct docdb_failure *failure)
+{
+	struct request *r = xcalloc(1, sizeof *r);
+	struct parse p = {.request = r,
+			  .options = options,
+			  .failure = failure,
+			  .within = unit,
+			  .type = task->type,
+			  .made = *made,
+			  .seeded = outer->marked};
+	r->now = outer->now;
+	r->deadline = outer->deadline;
+	memcpy(p.seed, outer->mark, sizeof p.seed);
+	r = parse_all(&p, tasks);
+	*made = p.made;
+	return r;
 }
 
 void request_free(struct request *r)

@@ -210,5 +210,17 @@ static bool ready(struct dialect *d, struct error *reason)
 	return false;
 }
 
-const struct dialect_class dialect_sqlite = {"sqlite:", open_sqlite, close_sqlite, ready, submit};
-const struct dialect_class dialect_memory = {"memory:", open_memory, close_sqlite, ready, submit};
+const struct dialect_class dialect_sqlite = {
+	.scheme = "sqlite:",
+	.open = open_sqlite,
+	.close = close_sqlite,
+	.ready = ready,
+	.submit = submit,
+};
+const struct dialect_class dialect_memory = {
+	.scheme = "memory:",
+	.open = open_memory,
+	.close = close_sqlite,
+	.ready = ready,
+	.submit = submit,
+};

@@ -103,6 +103,7 @@ enum task_op {
 	TASK_REPLACE,
 	TASK_DELETE,
 	TASK_COUNT,
+	TASK_RUN, /* a script: hold.c's, never a dialect's */
 	TASK_OPS
 };
 
@@ -121,7 +122,8 @@ struct task {
 	bool pick_exclude, drop_id;
 	const struct sort *sort;
 	size_t sort_count;
-	int64_t skip, limit; /* limit 0 = none */
+	int64_t skip, limit;       /* limit 0 = none */
+	struct bytes script, args; /* run: its name; JSON */
 };
 
 /* One transaction. */
@@ -129,6 +131,7 @@ struct unit {
 	struct task *tasks;
 	size_t count;
 	bool nested, writes;
+	bool runs; /* has scripts: to be held */
 	size_t host;
 	struct bytes database;
 };
@@ -137,6 +140,7 @@ struct request {
 	struct mem mem; /* owns everything below */
 	struct unit *units;
 	size_t count;
+	bool runs;   /* one of the units does */
 	int64_t now; /* ms: the stamps */
 	unsigned char mark[16];
 	bool marked;
@@ -149,6 +153,11 @@ struct request {
 struct request *request_parse(const struct docdb_options *options, const struct docdb_request *from, int64_t now,
 			      struct docdb_failure *failure);
 void request_free(struct request *r);
+/* Tasks of a script: in the host and database of `task`, one of `unit`, with its `type` unless they say another one, and
+ * with the time of `outer`. `made` counts the ids that were made. */
+struct request *request_parse_within(const struct docdb_options *options, const struct request *outer,
+				     const struct unit *unit, const struct task *task, struct bytes tasks,
+				     uint64_t *made, struct docdb_failure *failure);
 
 /* The equalities of a matcher that a new document begins with: calls fn for each path and value. */
 void match_equalities(const struct match *m, void (*fn)(void *arg, const struct path *path, struct value v), void *arg);
