@@ -3,23 +3,26 @@
 
 local nearest = {}
 
--- Edits from a to b: insert, delete, replace, swap of neighbours. Rows are kept two back, for the swap.
-local function distance(a, b)
-  local before, row = {}, {}
-  for j = 0, #b do row[j] = j end
+---Edits from a to b: insert, delete, replace, swap of neighbours.
+---@param a string
+---@param b string
+---@return integer
+function nearest.distance(a, b)
+  local before, last, row = {}, {}, {} -- two rows back, for the swap
+  for j = 0, #b do last[j] = j end
   for i = 1, #a do
-    local next_row = { [0] = i }
+    row[0] = i
     for j = 1, #b do
-      local same = a:byte(i) == b:byte(j)
-      local best = math.min(row[j] + 1, next_row[j - 1] + 1, row[j - 1] + (same and 0 or 1))
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      local best = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + cost)
       if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
         best = math.min(best, before[j - 2] + 1)
       end
-      next_row[j] = best
+      row[j] = best
     end
-    before, row = row, next_row
+    before, last, row = last, row, before
   end
-  return row[#b]
+  return last[#b]
 end
 
 ---@param name string what was said
@@ -30,7 +33,7 @@ function nearest.of(name, known)
   local wanted = name:lower()
   for _, candidate in ipairs(known) do
     local other = candidate:lower()
-    local d = distance(wanted, other)
+    local d = nearest.distance(wanted, other)
     if #wanted >= 3 and (other:find(wanted, 1, true) == 1 or other:match("[%.%-_]([%w_]+)$") == wanted) then
       d = math.min(d, 1)
     end

@@ -67,6 +67,31 @@ local function with(fn)
   end
 end
 
+t.test("unknown keys are refused, with the nearest; so is an unknown path", with(function(w)
+  w:pattern(DUO)
+  local id = w:outcome { type = "go" }.threds[1]
+  for path, text in pairs {
+    ["/api/threds?patern=duo"] = "unknown key patern in the query, did you mean pattern?; it takes pattern, reaction, ",
+    ["/api/threds/" .. id .. "?state=x"] = "unknown key state in the query; it takes limit and after",
+    ["/api/dead?limits=5"] = "did you mean limit?",
+    ["/api/events/x?sorce=ann"] = "did you mean source?",
+    ["/api/stats?pattern=duo"] = "unknown key pattern in the query; it takes none",
+    ["/api/live?thread=" .. id] = "did you mean thred?",
+  } do
+    local status, body = call(w, "GET", path)
+    t.eq({ status, body.error.code }, { 400, 4200 })
+    t.ok(body.error.message:find(text, 1, true), body.error.message)
+  end
+  for path, body in pairs {
+    ["/api/threds/" .. id .. "/transition"] = { to = "second", re = 1 }, ["/api/threds/" .. id .. "/terminate"] = { why = "x" },
+    ["/api/patterns/duo/pause"] = { reson = "x" }, ["/api/patterns/reload"] = { x = 1 },
+  } do t.eq(call(w, "POST", path, body), 400) end
+  t.eq({ w:thred(id).reaction, w:thred(id).status, w.engine.pauses:shown "duo" }, { "second", "active", nil })
+  t.eq(w:thred(id).step, 1)
+  local _, body = call(w, "GET", "/api/thred")
+  t.eq(body.error.message, "there is no GET /api/thred in the admin API, did you mean /api/threds?")
+end))
+
 t.test("a token with the role admin is needed for everything", with(function(w)
   local status, body, answer = call(w, "GET", "/api/threds", nil, {})
   t.eq(status, 401)
@@ -225,6 +250,14 @@ t.test("dead letters: list, show, retry, drop", with(function(w)
   t.eq(#get(w, "/api/dead").items, 0)
   t.eq(get(w, "/api/threds/" .. id).locals.n, 7)
   t.eq(call(w, "POST", "/api/dead/" .. last.id .. "/retry"), 404)
+end))
+
+t.test("patterns are paged like all lists", with(function(w)
+  for _, name in ipairs { "Ada", "Bea", "Cat" } do w:pattern((DUO:gsub("Duo", name))) end
+  local first = get(w, "/api/patterns?limit=2")
+  local rest = get(w, "/api/patterns?limit=2&after=" .. first.after)
+  t.eq({ first.items[1].id, first.items[2].id, rest.items[1].id, #rest.items, rest.after }, { "ada", "bea", "cat", 1, nil })
+  t.eq(get(w, "/api/patterns?limit=3").after, nil)
 end))
 
 t.test("patterns: versions with their threds, off and on, back", with(function(w)

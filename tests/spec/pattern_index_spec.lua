@@ -123,10 +123,11 @@ end)
 
 t.task("shapes", function()
   local c = condition 'p.any { p.where { type = "x" }, p.all { p.where { type = "y" }, p.filter(function() end) } }'
-  t.eq(shape.of(c), "or(filter,and(filter,filter))")
-  local a, b = { name = "a", shape = "filter" }, { name = "a", shape = "or(filter)" }
+  t.eq(shape.of(c), "any(filter, all(filter, filter))")
+  t.eq(shape.shown(c), "any(where, all(where, filter))")
+  local a, b = { name = "a", shape = "filter" }, { name = "a", shape = "any(filter)" }
   t.eq({ shape.same(a, { name = "a", shape = "filter" }) }, { true })
-  t.eq({ shape.same(a, b) }, { false, 'the condition of "a" was filter and is or(filter)' })
+  t.eq({ shape.same(a, b) }, { false, 'the condition of "a" was filter and is any(filter)' })
   t.eq({ shape.same(a, nil) }, { false, 'the reaction "a" is gone' })
 end)
 

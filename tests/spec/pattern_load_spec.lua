@@ -107,7 +107,7 @@ return p.pattern "Contact Response" {
       { name = "first", index = 1, line = 6, allowed_sources = { "ann", "$group0", "/^robot/" },
         allowed_roles = { "admin" }, allow_unbound_events = true,
         expiry = { after = 300000, transition = { name = "second", input = "local", local_name = "kept" } },
-        shape = "or(filter,and(filter,filter))",
+        shape = "any(filter, all(filter, filter))",
         condition = { kind = "or", path = "", line = 9, transition = { name = "second", input = "default" },
           operands = {
             { kind = "filter", path = "1", line = 10, test = "fn", on_true = "fn",

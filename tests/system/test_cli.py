@@ -36,6 +36,8 @@ def test_alone_it_explains_itself(run):
     (["dev", "--session-port", "x"], 'session.port: "x" is not a port from 0 to 65535 [SRV-C004]'),
     (["join"], "join needs PARTICIPANT: "),
     (["send", "values.x=1"], "an event needs a type: type=NAME"),
+    (["config", "show", "sesion"], 'no key has "sesion" in its name [SRV-C007]\n  did you mean `session`?'),
+    (["config", "show", "zzz"], 'no key has "zzz" in its name [SRV-C007]\n  srvthreds config show lists them all'),
     (["config", "show", "--config", "none.lua"], "can't read none.lua: No such file or directory [SRV-C008]"),
 ])
 def test_wrong_usage_is_2_and_names_what_was_meant(run, arguments, says):

@@ -4,6 +4,7 @@ them: what is shown, exit codes, and that they go on by themselves when the serv
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -291,6 +292,7 @@ def test_dead_letters_are_looked_at_tried_again_and_dropped(with_patterns):
 
 def test_patterns_list_explains_a_bad_file(with_patterns):
     server = with_patterns
+    assert server.run("send", "type=org.wt.fail", "--wait").returncode == 1
     (server.patterns / "failing.lua").write_text(FAILING.replace("on_true", "on_ture"))
 
     def explained():
@@ -298,4 +300,7 @@ def test_patterns_list_explains_a_bad_file(with_patterns):
         return text if "on_ture" in text else None
     text = until(explained, what="the mistake in patterns list")
     assert "failing.lua:6" in text and "on_true" in text and "its file has mistakes" in text
-    assert "pattern files have mistakes" in server.run("doctor").stdout
+    doctor = server.run("doctor").stdout
+    assert "1 pattern file has mistakes" in doctor and "1 dead letter waits" in doctor, "all that it finds"
+    shown = server.run("patterns", "show", "failing").stdout
+    assert re.search(r"^NAME +LINE +SHAPE +EXPIRY\n\w+ +\d+ +where", shown, re.M), shown

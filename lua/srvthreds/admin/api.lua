@@ -1,13 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- The router of the admin API: method and path to a function, JSON in and out.
 --
---   route = { "POST", "/api/threds/:id/transition", function(admin, call) … return body, status? end }
+--   route = { "POST", "/api/threds/:id/transition", function(admin, call) … return body, status? end, body = { "to" } }
+--   query, body: the keys that it takes; another one is refused, with the nearest of them
 --   call  = { id, …: the named parts of the path, query, body (decoded, {} if there is none), who, req }
 -- What a function raises becomes {error: {code, message}} with the HTTP status of its code; nil: it answered itself.
 
 local json = require "core.json"
 local logs = require "core.log"
 local codes = require "srvthreds.engine.codes"
+local names = require "srvthreds.pattern.names"
 
 local api = {}
 
@@ -40,7 +42,10 @@ end
 ---@return table[] compiled
 function api.compile(list)
   local compiled = {}
-  for i, route in ipairs(list) do compiled[i] = { method = route[1], parts = split(route[2]), fn = route[3] } end
+  for i, route in ipairs(list) do
+    compiled[i] = { method = route[1], path = route[2], parts = split(route[2]), fn = route[3], query = route.query or {},
+      body = route.body or {} }
+  end
   return compiled
 end
 
@@ -68,6 +73,13 @@ local function find(routes, method, path)
   return nil, nil, #allowed > 0 and table.concat(allowed, ", ") or nil
 end
 
+-- The paths without names in them.
+local function resources(routes)
+  local paths = {}
+  for _, route in ipairs(routes) do paths[route.path:match "^[^:]*[^:/]"] = true end
+  return paths
+end
+
 local function body_of(req)
   if not req.body or req.body == "" then return {} end
   local body = json.decode(req.body)
@@ -79,6 +91,21 @@ end
 ---@param code integer
 ---@param format string
 function api.fail(code, format, ...) error(codes.error(code, format:format(...)), 0) end
+
+---Raises for keys that are none of these: whoever misspells one must not get an answer to another question.
+---@param given table
+---@param known string[]
+---@param place string "query" or "body"
+function api.check_keys(given, known, place)
+  local left = {}
+  for key in pairs(given) do left[key] = true end
+  for _, key in ipairs(known) do left[key] = nil end
+  local key = names.sorted(left)[1]
+  if not key then return end
+  local near = names.nearest(key, known)
+  api.fail(codes.argument, "unknown key %s in the %s%s; it takes %s", key, place, near and (", did you mean %s?"):format(near) or "",
+    known[1] and names.join(known, "and") or "none")
+end
 
 ---A number from the query, within limits.
 ---@return integer
@@ -107,6 +134,8 @@ function api.page(items, after) return { items = json.array(items), after = afte
 local function run(admin, route, call)
   local ok, body, status = pcall(function()
     call.body = body_of(call.req)
+    api.check_keys(call.query, route.query, "query")
+    api.check_keys(call.body, route.body, "body")
     return route.fn(admin, call)
   end)
   if ok then
@@ -133,7 +162,9 @@ function api.dispatch(admin, routes, req, who)
     return run(admin, route, call)
   end
   if allowed then return api.respond_error(req, 405, codes.client, ("%s takes %s"):format(req.path, allowed), allowed) end
-  api.respond_error(req, 404, codes.not_found, ("there is no %s %s in the admin API"):format(req.method, req.path))
+  local near = names.nearest(req.path, names.sorted(resources(routes)))
+  api.respond_error(req, 404, codes.not_found, ("there is no %s %s in the admin API%s"):format(req.method, req.path,
+    near and (", did you mean %s?"):format(near) or ""))
 end
 
 return api

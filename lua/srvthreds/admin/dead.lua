@@ -60,7 +60,7 @@ local function drop(admin, call)
 end
 
 return {
-  { "GET", "/api/dead", list },
+  { "GET", "/api/dead", list, query = { "pattern", "limit", "after" } },
   { "GET", "/api/dead/:id", show },
   { "POST", "/api/dead/:id/retry", retry },
   { "DELETE", "/api/dead/:id", drop },

@@ -69,4 +69,4 @@ local function show(admin, call)
   }
 end
 
-return { { "GET", "/api/events/:id", show } }
+return { { "GET", "/api/events/:id", show, query = { "source", "thred" } } }

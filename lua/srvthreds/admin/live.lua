@@ -4,10 +4,12 @@
 
 local json = require "core.json"
 local runtime = require "core.runtime"
+local api = require "srvthreds.admin.api"
 local auths = require "srvthreds.auth"
 local live_reader = require "srvthreds.admin.live_reader"
 
 local LOGIN_MS = 10000
+local QUERY = { "pattern", "thred" }
 local AHEAD = 1 << 20 -- bytes that may wait for a WebSocket's reader; what is more is counted, not sent
 local HEADERS = { ["Content-Type"] = "text/event-stream", ["Cache-Control"] = "no-store", ["X-Accel-Buffering"] = "no" }
 
@@ -55,8 +57,15 @@ end
 
 local function send(ws, frame) return ws:send(json.encode(frame)) end
 
+local function refuse(ws, code, message, close, reason)
+  send(ws, { error = { code = code, message = message } })
+  ws:close(close or 4401, reason or "unauthorized")
+end
+
 local function begin(admin, ws, who, query)
   local data = ws.data
+  local ok, e = pcall(api.check_keys, query or {}, QUERY, "query")
+  if not ok then return refuse(ws, e.code, e.message, 4400, "bad request") end
   data.who = who
   data.timer:stop()
   send(ws, { hello = { id = who.id, version = admin.version } })
@@ -70,11 +79,6 @@ local function begin(admin, ws, who, query)
     send(ws, { steps = json.array(entries), dropped = missing > 0 and missing or nil })
     missing = 0
   end, filter_of(query))
-end
-
-local function refuse(ws, code, message)
-  send(ws, { error = { code = code, message = message } })
-  ws:close(4401, "unauthorized")
 end
 
 local function login(admin, ws, bytes)
@@ -102,7 +106,7 @@ local function on_close(ws)
   if ws.data.stop then ws.data.stop() end
 end
 
-local live = { { "GET", "/api/live", events } }
+local live = { { "GET", "/api/live", events, query = QUERY } }
 
 ---Handlers for core.net's listener.
 function live.websocket(admin)

@@ -17,5 +17,5 @@ end
 
 return {
   { "GET", "/api/log", function() return { level = logs.levels() } end },
-  { "POST", "/api/log", set },
+  { "POST", "/api/log", set, body = { "level" } },
 }

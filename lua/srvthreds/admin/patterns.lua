@@ -6,6 +6,7 @@ local codes = require "srvthreds.engine.codes"
 local active = require "srvthreds.live.active"
 local api = require "srvthreds.admin.api"
 local names = require "srvthreds.pattern.names"
+local shape = require "srvthreds.pattern.shape"
 local usage = require "srvthreds.admin.usage"
 
 -- hash -> number of live threds
@@ -67,16 +68,19 @@ local function summary(admin, id, entry, counts, files)
   }
 end
 
-local function list(admin)
+local function list(admin, call)
   local all, counts, items = stored(admin), threds_by_version(admin), {}
   local by_id, problems = problems_of(admin)
-  local files = files_of(admin)
+  local files, limit, last, more = files_of(admin), api.number(call, "limit", 100, 1, 1000), nil, nil
   for _, id in ipairs(names.sorted(all)) do
-    local item = summary(admin, id, all[id], counts, files)
-    item.problem = by_id[id] and by_id[id].text
-    items[#items + 1] = item
+    if #items == limit then more = last break end
+    if not call.query.after or id > call.query.after then
+      local item = summary(admin, id, all[id], counts, files)
+      item.problem = by_id[id] and by_id[id].text
+      items[#items + 1], last = item, id
+    end
   end
-  local page = api.page(items)
+  local page = api.page(items, more)
   page.problems = json.array(problems)
   return page
 end
@@ -93,7 +97,7 @@ end
 local function reactions_of(pattern)
   local list_ = {}
   for i, r in ipairs(pattern and pattern.reactions or {}) do
-    list_[i] = { name = r.name, line = r.line, shape = r.shape, expiry = r.expiry and { after = r.expiry.after } }
+    list_[i] = { name = r.name, line = r.line, shape = shape.shown(r.condition), expiry = r.expiry and { after = r.expiry.after } }
   end
   return json.array(list_)
 end
@@ -132,7 +136,7 @@ local function turn(on)
     if changed then
       local what = on and "pattern.enable" or "pattern.disable"
       admin:audit(call, { what = what, target = call.id, before = { off = entry.off } })
-        end
+    end
     return { id = call.id, enabled = on, changed = changed }
   end
 end
@@ -176,13 +180,13 @@ local function reload(admin)
 end
 
 return {
-  { "GET", "/api/patterns", list },
+  { "GET", "/api/patterns", list, query = { "limit", "after" } },
   { "POST", "/api/patterns/reload", reload },
   { "GET", "/api/patterns/:id", show },
   { "GET", "/api/patterns/:id/versions/:version", show_version },
   { "POST", "/api/patterns/:id/enable", turn(true) },
   { "POST", "/api/patterns/:id/disable", turn(false) },
-  { "POST", "/api/patterns/:id/pause", pause },
+  { "POST", "/api/patterns/:id/pause", pause, body = { "reason" } },
   { "POST", "/api/patterns/:id/resume", resume },
-  { "POST", "/api/patterns/:id/rollback", rollback },
+  { "POST", "/api/patterns/:id/rollback", rollback, body = { "version" } },
 }

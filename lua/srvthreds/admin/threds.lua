@@ -102,8 +102,8 @@ local function terminate(admin, call)
 end
 
 return {
-  { "GET", "/api/threds", list },
-  { "GET", "/api/threds/:id", show },
-  { "POST", "/api/threds/:id/transition", transition },
+  { "GET", "/api/threds", list, query = { "pattern", "reaction", "status", "older_than", "limit", "after" } },
+  { "GET", "/api/threds/:id", show, query = { "limit", "after" } },
+  { "POST", "/api/threds/:id/transition", transition, body = { "to" } },
   { "POST", "/api/threds/:id/terminate", terminate },
 }

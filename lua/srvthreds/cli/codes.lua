@@ -35,9 +35,9 @@ The verb needs an argument, or the flag a value. `srvthreds VERB --help` begins 
 Arguments that hold spaces need quotation marks: srvthreds send '{"type": "org.wt.echo"}'.]] },
   { name = "unknown_key", code = "SRV-C007", exit = 2, title = "an unknown key of the configuration",
     text = [[
-A configuration file or an environment variable SRVTHREDS_… names a key that doesn't exist; it is
-refused rather than passed over, because it is usually a misspelt one. `srvthreds config show` lists
-the keys.]] },
+A configuration file, an environment variable SRVTHREDS_… or `config show` names a key that doesn't
+exist; it is refused rather than passed over, because it is usually a misspelt one. `srvthreds config
+show` lists the keys.]] },
   { name = "config_file", code = "SRV-C008", exit = 2, title = "a configuration file that can't be used",
     text = [[
 A configuration file is Lua that returns a table of keys:

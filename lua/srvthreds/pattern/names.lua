@@ -1,26 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- The nearest known name, for messages.
 
-local names = {}
+local distance = require "srvthreds.nearest".distance
 
--- Edit distance where two swapped neighbours count one.
-local function distance(a, b)
-  local before, last, row = {}, {}, {}
-  for j = 0, #b do last[j] = j end
-  for i = 1, #a do
-    row[0] = i
-    for j = 1, #b do
-      local cost = a:byte(i) == b:byte(j) and 0 or 1
-      local best = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + cost)
-      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        best = math.min(best, before[j - 2] + 1)
-      end
-      row[j] = best
-    end
-    before, last, row = last, row, before
-  end
-  return last[#b]
-end
+local names = {}
 
 -- onTrue and on_true, allowed-sources and allowed_sources are the same word.
 local function plain(name)

@@ -1,15 +1,28 @@
 -- SPDX-License-Identifier: MIT
 -- The shape of a condition tree: kinds and operand counts. A live thred moves to a new version of its pattern when its
--- reaction kept its shape, because what it remembers of an `and` is remembered by position.
+-- reaction kept its shape, because what it remembers of an `all` is remembered by position.
 local shape = {}
 
----@param condition table in the model's form
----@return string "or(filter,and(filter,filter))"
-function shape.of(condition)
-  if condition.kind == "filter" then return "filter" end
+local WORDS = { ["and"] = "all", ["or"] = "any" } -- the model's, and those of a pattern's file
+
+local function text_of(condition, leaf)
+  if condition.kind == "filter" then return leaf(condition) end
   local parts = {}
-  for i, operand in ipairs(condition.operands) do parts[i] = shape.of(operand) end
-  return ("%s(%s)"):format(condition.kind, table.concat(parts, ","))
+  for i, operand in ipairs(condition.operands) do parts[i] = text_of(operand, leaf) end
+  return ("%s(%s)"):format(WORDS[condition.kind], table.concat(parts, ", "))
+end
+
+---@param condition table in the model's form
+---@return string "any(filter, all(filter, filter))"; p.where is a filter as well
+function shape.of(condition)
+  return text_of(condition, function() return "filter" end)
+end
+
+---The same for people, in the words of the file.
+---@param condition table
+---@return string "any(where, all(where, filter))"
+function shape.shown(condition)
+  return text_of(condition, function(c) return c.where and "where" or "filter" end)
 end
 
 ---Can a thred that waits in the reaction `from` go on in `to`, which has its name in another version?

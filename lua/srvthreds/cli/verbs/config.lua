@@ -1,9 +1,24 @@
 -- SPDX-License-Identifier: MIT
 local config = require "srvthreds.config"
 local json = require "core.json"
+local nearest = require "srvthreds.nearest"
 local output = require "srvthreds.cli.output"
+local problem = require "srvthreds.cli.problem"
 
 local typed = { port = true, integer = true, boolean = true, list = true, paths = true }
+
+-- The rows whose key has that in its name; none is a mistake.
+local function with_part(rows, part)
+  local found, keys = {}, {}
+  for _, row in ipairs(rows) do
+    keys[#keys + 1], keys[#keys + 2] = row.key, row.key:match "^(.-)%."
+    if row.key:find(part, 1, true) then found[#found + 1] = row end
+  end
+  if found[1] then return found end
+  local near = nearest.of(part, keys)
+  problem.raise("unknown_key", ("no key has %q in its name"):format(part), { nearest = near,
+    hint = not near and "srvthreds config show lists them all" or nil })
+end
 
 local function show(call)
   local rows = config.rows(call.config)
@@ -14,18 +29,13 @@ local function show(call)
       row.unset = nil
     end
   end
-  if call.words[1] then
-    local wanted = {}
-    for _, row in ipairs(rows) do
-      if row.key:find(call.words[1], 1, true) then wanted[#wanted + 1] = row end
-    end
-    rows = wanted
-  end
+  local part = call.words[1]
+  if part then rows = with_part(rows, part) end
   output.list(call.flags.output, {
     { "key" },
     { "value", show = function(value, row) return row.unset and "(" .. row.unset .. ")" or value end },
     { "source", title = "from" },
-  }, rows, "no key has that in its name")
+  }, rows)
   for _, note in ipairs(call.config.notes) do output.say("note: " .. note) end
   return 0
 end

@@ -42,7 +42,7 @@ end
 
 local function configuration(call)
   local notes = call.config.notes
-  if notes[1] then return "warn", table.concat(notes, "; ") end
+  if notes[1] then return "warn", notes end
   local said = {}
   for key, source in pairs(call.config.sources) do
     if source ~= "default" then said[#said + 1] = key end
@@ -75,21 +75,24 @@ local function port(call, key)
   return "ok", detail .. " is free: nothing runs there"
 end
 
+local function counted(n, one, several, rest) return ("%d %s %s"):format(n, n == 1 and one or several, rest) end
+
 local function system(call)
   local status, detail = health(call, "engine.port")
   if status ~= "ok" then return "ok", "no system runs at " .. client.address(call, "http", "engine.port"), detail end
   local dead = client.list(call, "/api/dead", {}, 1000)
   local _, _, page = client.list(call, "/api/patterns", {}, 1000)
   local bad = page.problems and #page.problems or 0
-  local stats = client.admin(call, "GET", "/api/stats")
+  local stats, found = client.admin(call, "GET", "/api/stats"), {}
   for _, p in ipairs(type(stats.paused) == "table" and stats.paused or {}) do
     if p.state == "paused" then
-      return "warn", ("pattern %s is paused (%s), %d events wait: %ssrvthreds patterns resume %s"):format(p.id, p.reason,
+      found[#found + 1] = ("pattern %s is paused (%s), %d events wait: %ssrvthreds patterns resume %s"):format(p.id, p.reason,
         p.waiting, type(p.by) == "string" and "" or "mend it and save its file, or ", p.id)
     end
   end
-  if bad > 0 then return "warn", ("%d pattern files have mistakes: srvthreds patterns list"):format(bad) end
-  if #dead > 0 then return "warn", ("%d dead letters: srvthreds dead list"):format(#dead) end
+  if bad > 0 then found[#found + 1] = counted(bad, "pattern file has", "pattern files have", "mistakes: srvthreds patterns list") end
+  if #dead > 0 then found[#found + 1] = counted(#dead, "dead letter waits", "dead letters wait", "for you: srvthreds dead list") end
+  if found[1] then return "warn", found end
   return "ok", "it runs, no dead letters, no pattern with mistakes"
 end
 
@@ -107,16 +110,24 @@ local function told(raised)
   return type(raised) == "table" and raised.message or tostring(raised)
 end
 
+-- A check finds one thing or several: a text or a list of them.
+local function findings(call)
+  local rows, failed = {}, false
+  for _, check in ipairs(checks) do
+    local ok, status, detail = pcall(check[2], call)
+    if not ok then status, detail = "fail", told(status) end
+    for _, text in ipairs(type(detail) == "table" and detail or { detail }) do
+      rows[#rows + 1] = { check = check[1], status = status, detail = text }
+    end
+    failed = failed or status == "fail"
+  end
+  return rows, failed
+end
+
 local colours = { ok = "green", warn = "yellow", fail = "red" }
 
 local function run(call)
-  local rows, failed = {}, false
-  for i, check in ipairs(checks) do
-    local ok, status, detail = pcall(check[2], call)
-    if not ok then status, detail = "fail", told(status) end
-    rows[i] = { check = check[1], status = status, detail = detail }
-    failed = failed or status == "fail"
-  end
+  local rows, failed = findings(call)
   if (call.flags.output or "table") ~= "table" then
     output.list(call.flags.output, {}, rows)
   else
@@ -127,7 +138,6 @@ local function run(call)
   end
   return failed and 3 or 0
 end
-
 
 return {
   name = "doctor", run = run, lists = true, keys = services.keys,
