@@ -19,6 +19,7 @@
 	X(after_commit)                                                                                                \
 	X(docdb_before_commit)                                                                                         \
 	X(docdb_after_commit)                                                                                          \
+	X(docdb_in_run)                                                                                                \
 	X(after_each_publish)                                                                                          \
 	X(after_all_confirms)                                                                                          \
 	X(before_ack)                                                                                                  \

@@ -66,6 +66,33 @@ static void destroy(struct lite *s)
 	free(s);
 }
 
+static struct job *take_one(struct lite_queue *q)
+{
+	struct job *job = q->first;
+	if (job && !(q->first = job->next))
+		q->last = &q->first;
+	if (job)
+		job->next = NULL;
+	return job;
+}
+
+static void do_inline(struct lite *s, struct job *job)
+{
+	struct lite_conn *c = s->writer;
+	if (job->hold) {
+		lite_hold_open(c, job);
+	} else if (reads(job)) {
+		lite_read_job(c, job);
+		lite_run(c, LITE_COMMIT);
+		c->in_transaction = false;
+	} else {
+		lite_write_batch(c, job);
+	}
+	if (!reads(job))
+		c->catalog = atomic_load(&s->catalog);
+	lite_finished(s, job);
+}
+
 static void run_inline(void *arg)
 {
 	struct lite *s = arg;
@@ -74,30 +101,49 @@ static void run_inline(void *arg)
 		destroy(s);
 		return;
 	}
-	for (struct job *job = take_all(&s->to_write), *next; job; job = next) {
-		next = job->next;
-		job->next = NULL;
-		if (reads(job)) {
-			lite_read_job(s->writer, job);
-			lite_run(s->writer, LITE_COMMIT);
-			s->writer->in_transaction = false;
-		} else {
-			lite_write_batch(s->writer, job);
-			s->writer->catalog = atomic_load(&s->catalog);
-		}
-		lite_finished(s, job);
-	}
+	lite_hold_serve(s->writer);
+	for (struct job *job; !s->held.job && (job = take_one(&s->to_write));)
+		do_inline(s, job);
 	deliver(s);
+}
+
+static void wake(struct lite *s)
+{
+	if (s->inline_ && !s->deferred) {
+		s->deferred = true;
+		runtime_defer(s->rt, run_inline, s);
+	}
 }
 
 static void submit(struct dialect *d, struct job *job)
 {
 	struct lite *s = (struct lite *)d;
 	lite_push(!s->inline_ && reads(job) ? &s->to_read : &s->to_write, job);
-	if (s->inline_ && !s->deferred) {
-		s->deferred = true;
-		runtime_defer(s->rt, run_inline, s);
-	}
+	wake(s);
+}
+
+static void wish(struct dialect *d, struct job *job, enum lite_wish what, const struct unit *unit,
+		 const struct task *task)
+{
+	struct lite *s = (struct lite *)d;
+	if (!lite_hold_wish(s, job, what, unit, task))
+		lite_finished(s, job);
+	wake(s);
+}
+
+static void exec(struct dialect *d, struct job *job, const struct unit *unit, const struct task *task)
+{
+	wish(d, job, LITE_EXEC, unit, task);
+}
+
+static void commit(struct dialect *d, struct job *job)
+{
+	wish(d, job, LITE_KEEP, NULL, NULL);
+}
+
+static void undo(struct dialect *d, struct job *job)
+{
+	wish(d, job, LITE_UNDO, NULL, NULL);
 }
 
 static int start_threads(struct lite *s, struct error *e)
@@ -151,6 +197,8 @@ static void close_sqlite(struct dialect *d)
 	s->closed = true;
 	if (s->threads)
 		join(s);
+	if (s->held.wish) /* inline: nobody is to serve it any more */
+		lite_push(&s->to_write, s->held.job);
 	for (struct job *job = take_all(&s->to_write), *next; job; job = next) {
 		next = job->next;
 		job->next = NULL;
@@ -216,6 +264,10 @@ const struct dialect_class dialect_sqlite = {
 	.close = close_sqlite,
 	.ready = ready,
 	.submit = submit,
+	.begin = submit,
+	.exec = exec,
+	.commit = commit,
+	.abort = undo,
 };
 const struct dialect_class dialect_memory = {
 	.scheme = "memory:",
@@ -223,4 +275,8 @@ const struct dialect_class dialect_memory = {
 	.close = close_sqlite,
 	.ready = ready,
 	.submit = submit,
+	.begin = submit,
+	.exec = exec,
+	.commit = commit,
+	.abort = undo,
 };

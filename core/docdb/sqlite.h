@@ -4,9 +4,11 @@
  *
  *   loop thread      submit, completions                                          sqlite.c
  *   writer thread    all jobs that wait in one transaction, a savepoint a unit    sqlite_write.c
+ *                    or one held unit, until it ends, is undone or is late        sqlite_hold.c
  *   reader threads   a job at a time, each on a connection of its own             sqlite_read.c
  *
- * Inline ("memory:", or virtual time): the same on the loop thread, at the end of the turn, on one connection.
+ * Inline ("memory:", or virtual time): the same on the loop thread, at the end of the turn, on one connection; so while
+ * a unit is held, who only reads waits as well.
  */
 #ifndef SRVTHREDS_DOCDB_SQLITE_H
 #define SRVTHREDS_DOCDB_SQLITE_H
@@ -89,6 +91,15 @@ struct lite_queue {
 	bool stop;
 };
 
+/* Who holds the transaction, and what it waits for; under to_write's mutex. */
+enum lite_wish { LITE_NO_WISH, LITE_EXEC, LITE_KEEP, LITE_UNDO };
+struct lite_held {
+	struct job *job; /* NULL: nobody */
+	enum lite_wish wish;
+	const struct unit *unit; /* LITE_EXEC */
+	const struct task *task;
+};
+
 struct lite {
 	struct dialect base;
 	struct runtime *rt;
@@ -97,6 +108,7 @@ struct lite {
 	struct lite_conn *writer, *readers[LITE_READERS];
 	uv_thread_t thread; /* the writer's */
 	struct lite_queue to_write, to_read, finished;
+	struct lite_held held;
 	uv_async_t done;
 	atomic_uint commits, catalog; /* how many so far */
 	atomic_bool stopping;
@@ -129,10 +141,27 @@ struct bytes lite_key(struct lite_conn *c, struct value v);
 
 /* One unit on this connection; its result and a comma are appended to the job's. -1 with the job's failure. */
 int lite_unit(struct lite_conn *c, struct job *job, size_t unit);
+/* Appends the result of one task. -1 with the failure, or without: no memory. */
+int lite_task(struct lite_conn *c, struct job *job, const struct unit *unit, const struct task *task);
 int lite_write_task(struct lite_conn *c, struct job *job, const struct unit *unit, const struct task *task);
 int lite_entries(struct lite_conn *c, const struct lite_collection *in, int64_t n, const char *document, bool add);
 
 void lite_write_batch(struct lite_conn *c, struct job *jobs);
+/* 1: this unit was done before, and what it gave is appended. -1 with the failure. */
+int lite_done_before(struct lite_conn *c, struct job *job, size_t unit);
+/* Leaves the unit's mark, if it has one: with its result, all of `out` from `start`. */
+int lite_add_mark(struct lite_conn *c, struct job *job, size_t unit, size_t start);
+/* Ends the transaction of these jobs: commits if `rc` is SQLITE_OK, else all of them fail. */
+void lite_commit(struct lite_conn *c, struct job *jobs, int rc, int64_t now);
+
+/* sqlite_hold.c */
+void lite_hold(struct lite_conn *c, struct job *job); /* from begin to end, waiting for wishes: the writer's */
+void lite_hold_open(struct lite_conn *c, struct job *job);
+void lite_hold_serve(struct lite_conn *c); /* the wish that waits, if one does */
+/* True: who holds will be served. False: it was undone, and the job has the failure. */
+bool lite_hold_wish(struct lite *s, struct job *job, enum lite_wish wish, const struct unit *unit,
+		    const struct task *task);
+
 void lite_read_job(struct lite_conn *c, struct job *job);
 void lite_writer(void *arg);
 void lite_reader(void *arg);

@@ -54,7 +54,7 @@ static int read_task(struct lite_conn *c, struct job *job, const struct unit *un
 	return rc;
 }
 
-static int do_task(struct lite_conn *c, struct job *job, const struct unit *unit, const struct task *task)
+int lite_task(struct lite_conn *c, struct job *job, const struct unit *unit, const struct task *task)
 {
 	c->ev.regex_ns = 0;
 	c->ev.error.code = 0;
@@ -74,7 +74,7 @@ int lite_unit(struct lite_conn *c, struct job *job, size_t n)
 		if (i)
 			rc = buf_add(&job->out, ",", 1);
 		if (rc == 0)
-			rc = do_task(c, job, unit, &unit->tasks[i]);
+			rc = lite_task(c, job, unit, &unit->tasks[i]);
 	}
 	if (rc == 0)
 		rc = buf_add_str(&job->out, unit->nested ? "]," : ",");

@@ -197,9 +197,12 @@ int lite_write_task(struct lite_conn *c, struct job *job, const struct unit *uni
 
 /* Batches ---------------------------------------------------------------------------------------------------------- */
 
-/* 1: this unit was done before, and what it gave is appended. */
-static int done_before(struct lite_conn *c, struct job *job, const unsigned char mark[MARK_SIZE])
+int lite_done_before(struct lite_conn *c, struct job *job, size_t unit)
 {
+	unsigned char mark[MARK_SIZE];
+	if (!job->request->marked)
+		return 0;
+	job_mark(job, unit, mark);
 	sqlite3_stmt *st = lite_statement(c, LITE_FIND_MARK);
 	sqlite3_bind_blob(st, 1, mark, MARK_SIZE, SQLITE_STATIC);
 	int rc = sqlite3_step(st), found = rc == SQLITE_ROW;
@@ -211,25 +214,26 @@ static int done_before(struct lite_conn *c, struct job *job, const unsigned char
 	return found;
 }
 
-static int write_unit(struct lite_conn *c, struct job *job, size_t unit)
+int lite_add_mark(struct lite_conn *c, struct job *job, size_t unit, size_t start)
 {
 	unsigned char mark[MARK_SIZE];
-	size_t start = job->out.len;
-	if (job->request->marked) {
-		job_mark(job, unit, mark);
-		int found = done_before(c, job, mark);
-		if (found)
-			return found < 0 ? -1 : 0;
-	}
-	if (lite_unit(c, job, unit))
-		return -1;
 	if (!job->request->marked)
 		return 0;
+	job_mark(job, unit, mark);
 	sqlite3_stmt *st = lite_statement(c, LITE_ADD_MARK);
 	sqlite3_bind_blob(st, 1, mark, MARK_SIZE, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 2, job->request->now);
 	sqlite3_bind_blob64(st, 3, job->out.data + start, job->out.len - start, SQLITE_STATIC);
 	return lite_finish(st) == SQLITE_OK ? 0 : lite_fail(c, job, NULL);
+}
+
+static int write_unit(struct lite_conn *c, struct job *job, size_t unit)
+{
+	size_t start = job->out.len;
+	int found = lite_done_before(c, job, unit);
+	if (found)
+		return found < 0 ? -1 : 0;
+	return lite_unit(c, job, unit) || lite_add_mark(c, job, unit, start) ? -1 : 0;
 }
 
 static void undo(struct lite_conn *c)
@@ -296,18 +300,9 @@ static void fail_all(struct lite_conn *c, struct job *jobs)
 	}
 }
 
-void lite_write_batch(struct lite_conn *c, struct job *jobs)
+void lite_commit(struct lite_conn *c, struct job *jobs, int rc, int64_t now)
 {
 	struct lite *s = c->s;
-	int64_t now = 0;
-	c->made = false;
-	int rc = lite_run(c, LITE_BEGIN_WRITE);
-	for (struct job *job = jobs; rc == SQLITE_OK && job; job = job->next) {
-		write_job(c, job);
-		now = job->request ? job->request->now : now;
-		if (sqlite3_get_autocommit(c->db)) /* a full disk undid everything */
-			rc = SQLITE_FULL;
-	}
 	if (rc == SQLITE_OK && now)
 		sweep(c, now);
 	FAULT(docdb_before_commit);
@@ -324,6 +319,33 @@ void lite_write_batch(struct lite_conn *c, struct job *jobs)
 	atomic_fetch_add(&s->commits, 1);
 }
 
+void lite_write_batch(struct lite_conn *c, struct job *jobs)
+{
+	int64_t now = 0;
+	c->made = false;
+	int rc = lite_run(c, LITE_BEGIN_WRITE);
+	for (struct job *job = jobs; rc == SQLITE_OK && job; job = job->next) {
+		write_job(c, job);
+		now = job->request ? job->request->now : now;
+		if (sqlite3_get_autocommit(c->db)) /* a full disk undid everything */
+			rc = SQLITE_FULL;
+	}
+	lite_commit(c, jobs, rc, now);
+}
+
+/* What waits: some jobs, or one that is to be held. */
+static struct job *take_batch(struct lite_queue *q)
+{
+	struct job *jobs = q->first, *last = jobs;
+	for (int n = 1; !jobs->hold && n < LITE_BATCH && last->next && !last->next->hold; n++)
+		last = last->next;
+	q->first = last->next;
+	if (!q->first)
+		q->last = &q->first;
+	last->next = NULL;
+	return jobs;
+}
+
 void lite_writer(void *arg)
 {
 	struct lite_conn *c = arg;
@@ -334,16 +356,14 @@ void lite_writer(void *arg)
 			uv_cond_wait(&q->wake, &q->mutex);
 		if (!q->first)
 			break;
-		struct job *jobs = q->first, *last = jobs;
-		for (int n = 1; n < LITE_BATCH && last->next; n++)
-			last = last->next;
-		q->first = last->next;
-		if (!q->first)
-			q->last = &q->first;
-		last->next = NULL;
+		struct job *jobs = take_batch(q);
 		uv_mutex_unlock(&q->mutex);
-		lite_write_batch(c, jobs);
-		lite_finished(c->s, jobs);
+		if (jobs->hold) {
+			lite_hold(c, jobs);
+		} else {
+			lite_write_batch(c, jobs);
+			lite_finished(c->s, jobs);
+		}
 		uv_mutex_lock(&q->mutex);
 	}
 	uv_mutex_unlock(&q->mutex);
