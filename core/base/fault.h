@@ -4,6 +4,7 @@
  *   SRVTHREDS_FAIL=point:n     at the n-th passage of the point
  *   SRVTHREDS_FAULT_FSYNC=n    the n-th sync of the store fails (store/)
  *   SRVTHREDS_FAULT_SKEW_MS=n  the clock of the process is n ms off (cli/)
+ *   SRVTHREDS_FAULT_STUCK=n    at the n-th interruption a script is stuck where nothing can interrupt it (script/)
  *   SRVTHREDS_GC=n             all garbage is collected with each n new Lua objects (script/)
  * Compiled in only with SRVTHREDS_FAULTS; any thread.
  */

@@ -87,6 +87,7 @@ static void run(struct pending *p)
 	if (p->d.target.data)
 		p->d.key ^= sqlite_hash(s, p->d.target, span_of(""));
 	p->d.attempts = running_attempts(s->running, p->d.key);
+	p->d.ran = p->d.attempts ? running_last(s->running, p->d.key) : NULL;
 	FAULT(after_consume);
 	p->topic->consumer.deliver(p->topic->consumer.arg, &p->d);
 }

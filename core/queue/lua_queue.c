@@ -214,6 +214,30 @@ static void set_doc(lua_State *L, const char *key, struct span s, int class)
 	lua_setfield(L, -2, key);
 }
 
+static void set_text(lua_State *L, const char *key, const char *field, size_t size)
+{
+	if (!ran_text(field, size))
+		return;
+	lua_pushstring(L, field);
+	lua_setfield(L, -2, key);
+}
+
+/* Which script was it in when the process ended? */
+static void push_ran(lua_State *L, const struct ran *ran)
+{
+	lua_createtable(L, 0, 7);
+	set_text(L, "pattern", ran->pattern, sizeof ran->pattern);
+	set_text(L, "reaction", ran->reaction, sizeof ran->reaction);
+	set_text(L, "version", ran->version, sizeof ran->version);
+	set_text(L, "why", ran->why, sizeof ran->why);
+	lua_pushboolean(L, ran->state == RAN_INSIDE);
+	lua_setfield(L, -2, "inside");
+	if (!ran->line || ran->line > INT32_MAX)
+		return;
+	set_text(L, "file", ran->file, sizeof ran->file);
+	set_int(L, "line", ran->line);
+}
+
 /* `class`: of docs that are made of the bytes. */
 static void push_delivery(lua_State *L, const struct delivery *d, int class)
 {
@@ -222,6 +246,10 @@ static void push_delivery(lua_State *L, const struct delivery *d, int class)
 	set_int(L, "event", d->event);
 	set_int(L, "at", d->at);
 	set_int(L, "attempts", d->attempts);
+	if (d->ran) {
+		push_ran(L, d->ran);
+		lua_setfield(L, -2, "ran");
+	}
 	if (d->tries)
 		set_int(L, "tries", d->tries);
 	set_span(L, "topic", d->topic);

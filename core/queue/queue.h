@@ -36,9 +36,10 @@ typedef void (*accepted_fn)(void *arg, const struct accepted *result, const stru
 struct delivery {
 	int64_t n, event, at; /* event: n of the event; equal to n for one that was accepted */
 	struct span topic, target, message, source, id;
-	struct span doc; /* absent if `ref` holds it */
-	int attempts;    /* how often it ended the process before */
-	int tries;       /* attempts before it was a dead letter that somebody tried again; 0 = it was none */
+	struct span doc;       /* absent if `ref` holds it */
+	int attempts;          /* how often it ended the process before */
+	const struct ran *ran; /* the script that it was in then; NULL: not known. Only while the delivery begins */
+	int tries;             /* attempts before it was a dead letter that somebody tried again; 0 = it was none */
 	int ref;
 	uint64_t key; /* of (source, id, target), for store_running */
 };

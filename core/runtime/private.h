@@ -24,7 +24,9 @@ struct runtime {
 	uv_check_t turn;  /* the end of a turn */
 	uv_idle_t hurry;  /* started while something is deferred, so that the loop does not wait */
 	uv_signal_t signals[3];
+	_Atomic uint64_t turns;
 	bool is_virtual, stop, signals_on;
+	bool firing; /* in libuv's timer */
 	int exit_code;
 	int64_t start_ms;            /* the clock's value at start_ns; virtual: the clock itself */
 	uint64_t start_ns;           /* monotonic */

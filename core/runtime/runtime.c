@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "runtime/private.h"
@@ -32,6 +33,7 @@ static void hurry(uv_idle_t *handle)
 static void end_of_turn(uv_check_t *handle)
 {
 	struct runtime *rt = handle->data;
+	atomic_fetch_add_explicit(&rt->turns, 1, memory_order_relaxed);
 	struct deferred_list due = rt->next; /* what they defer "next" belongs to the turn after */
 	rt->next = (struct deferred_list){0};
 	list_run(&due);
@@ -136,6 +138,11 @@ void runtime_stop(struct runtime *rt, int exit_code)
 bool runtime_stopping(const struct runtime *rt)
 {
 	return rt->stop;
+}
+
+const _Atomic uint64_t *runtime_turns(const struct runtime *rt)
+{
+	return &rt->turns;
 }
 
 int64_t runtime_now(const struct runtime *rt)

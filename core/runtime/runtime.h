@@ -38,6 +38,9 @@ int runtime_run(struct runtime *rt);
 void runtime_stop(struct runtime *rt, int exit_code);
 bool runtime_stopping(const struct runtime *rt);
 
+/* Counts the turns of the loop; any thread may read it, while the runtime lives. */
+const _Atomic uint64_t *runtime_turns(const struct runtime *rt);
+
 /* ms since epoch. Never goes back. */
 int64_t runtime_now(const struct runtime *rt);
 /* Virtual only: runs what is ready, then moves the clock by `ms`, stopping at each timer that falls due, in order. */

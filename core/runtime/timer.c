@@ -46,8 +46,10 @@ static void timer_due(uv_timer_t *handle)
 {
 	struct runtime *rt = handle->data;
 	rt->armed_for = 0;
+	rt->firing = true;
 	runtime_timers_fire(rt);
 	runtime_timers_arm(rt);
+	rt->firing = false;
 }
 
 /* The libuv timer follows the first entry of the heap. */
@@ -63,9 +65,10 @@ void runtime_timers_arm(struct runtime *rt)
 		uv_timer_stop(&rt->timer);
 		return;
 	}
-	int64_t wait = due - runtime_now(rt);
+	/* One that another starts while it fires, and that is due already, comes in the next turn: others want their share. */
+	int64_t wait = due - runtime_now(rt), least = rt->firing;
 	uv_update_time(&rt->loop); /* libuv counts from its cached time, which may be old */
-	uv_timer_start(&rt->timer, timer_due, wait > 0 ? (uint64_t)wait : 0, 0);
+	uv_timer_start(&rt->timer, timer_due, (uint64_t)(wait > least ? wait : least), 0);
 }
 
 void runtime_timers_fire(struct runtime *rt)

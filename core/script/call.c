@@ -61,6 +61,9 @@ static void call_begin(lua_State *L, struct call *call, struct owner *owner)
 	call->started = 0;
 	call->kill = KILL_NONE;
 	call->file[0] = 0;
+	call->seen_line = 0;
+	if (call->script->told == call)
+		call->script->told = NULL;
 	script_count_begin(call);
 }
 

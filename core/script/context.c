@@ -2,6 +2,8 @@
  *
  * A context is a step: its table carries what its calls have used so far, under a key that only C can make.
  */
+#include <string.h>
+
 #include "script/private.h"
 
 struct owner *script_owner_of(lua_State *L, struct script *s, int context)
@@ -36,6 +38,7 @@ void script_limits(lua_State *L, struct script *s, struct owner *o, int limits)
 	o->cpu_max = m->cpu_max < s->cpu_max ? m->cpu_max : s->cpu_max;
 	o->wall_max = m->wall_max < s->wall_max ? m->wall_max : s->wall_max;
 	o->cap = m->cap < s->cap_max ? m->cap : s->cap_max;
+	memcpy(o->version, m->version, sizeof o->version);
 	o->limits = address;
 }
 

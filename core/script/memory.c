@@ -180,6 +180,8 @@ void script_hostile(struct script *s)
 {
 	int every = fault_number("SRVTHREDS_GC");
 	s->hostile = s->until_hostile = every > 0 ? (unsigned)every : 0;
+	int stuck = fault_number("SRVTHREDS_FAULT_STUCK");
+	s->until_stuck = stuck > 0 ? (unsigned)stuck : 0;
 }
 
 /* A new object (its kind is in old_size) that is refused once: Lua collects everything and asks again. */

@@ -42,7 +42,7 @@ static int64_t limit(lua_State *L, int limits, const char *key, int64_t otherwis
 
 void script_read_limits(lua_State *L, int index, struct meter *into)
 {
-	*into = (struct meter){NULL, CPU_MS * MS, WALL_MS * MS, MEMORY_BYTES};
+	*into = (struct meter){.cpu_max = CPU_MS * MS, .wall_max = WALL_MS * MS, .cap = MEMORY_BYTES};
 	if (lua_isnil(L, index))
 		return;
 	luaL_checktype(L, index, LUA_TTABLE);
@@ -106,6 +106,8 @@ int script_meter(lua_State *L)
 	struct meter m;
 	script_read_limits(L, 1, &m);
 	m.account = account_of(L, script_of(L));
+	if (lua_getfield(L, 1, "version") == LUA_TSTRING)
+		ran_set(m.version, sizeof m.version, lua_tostring(L, -1));
 	*(struct meter *)lua_newuserdatauv(L, sizeof m, 0) = m;
 	luaL_setmetatable(L, METER);
 	return 1;

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/ran.h"
 #include "runtime/runtime.h"
 #include "script/pool.h"
 
@@ -39,6 +40,7 @@ enum script_signal { SIGNAL_NONE, SIGNAL_PREEMPT, SIGNAL_KILL };
 enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_STACK, KILL_WAIT, KILL_COUNT };
 
 #define ACCOUNTS_MAX 4096 /* more pairs of pattern and reaction share the last */
+#define VERSION_SIZE 72   /* of a pattern's version, with the NUL; a longer one is cut */
 
 /* What the scripts of one reaction of one pattern have used since the start. Lives as long as the state. */
 struct account {
@@ -55,6 +57,7 @@ struct meter {
 	struct account *account; /* borrowed */
 	int64_t cpu_max, wall_max;
 	size_t cap;
+	char version[VERSION_SIZE]; /* of the pattern, "" if it has none */
 };
 
 struct owner {
@@ -66,6 +69,7 @@ struct owner {
 	struct account *account; /* what its calls are counted under now, or NULL */
 	int64_t cpu_max, wall_max;
 	const void *limits; /* address of the limits table they were read from; not dereferenced */
+	char version[VERSION_SIZE];
 	uint32_t log_lines, log_bytes;
 	uint64_t random[4];
 	bool seeded, pressed, large;
@@ -92,6 +96,8 @@ struct call {
 	char why[160];  /* what was exceeded and by how much */
 	char file[200]; /* where, "" = not known */
 	int line;
+	char seen_file[200]; /* where it was interrupted last */
+	int seen_line;       /* 0: nowhere yet */
 };
 
 struct script {
@@ -111,6 +117,9 @@ struct script {
 	struct watchdog *watchdog;   /* owned; NULL: none */
 	_Atomic uint64_t turn;       /* odd while a script runs that nothing has interrupted; the watchdog reads it */
 	const char *_Atomic watched; /* names of that script's account, or NULL */
+	struct ran *ran;             /* borrowed; told what runs, or NULL */
+	const struct call *told;     /* what it says, and where, is of this call */
+	const struct account *told_names;
 	struct call *call;           /* running now, or NULL */
 	lua_State *volatile running; /* what the timer's signal may interrupt, or NULL */
 	volatile sig_atomic_t due;   /* a tick passed: C functions look at this */
@@ -127,6 +136,7 @@ struct script {
 	struct runtime_timer sweep;
 	int cycles;                      /* collections of the sweep */
 	unsigned hostile, until_hostile; /* debug builds: a full collection with each so many new objects; 0: none */
+	unsigned until_stuck;            /* debug builds: the script that is interrupted then never ends; 0: none */
 };
 
 /* Before every block. A coroutine's says more about it. */
@@ -164,7 +174,7 @@ static inline int64_t clock_ns(clockid_t clock)
 void *script_alloc(void *script, void *p, size_t old_size, size_t new_size);
 struct owner *script_owner_new(struct script *s);
 bool script_crowded(const struct script *s, const struct owner *o);
-/* Reads SRVTHREDS_GC=n, which only debug builds have: everything is collected with each n new objects. */
+/* Reads the faults of script/ in base/fault.h, which only debug builds have. */
 void script_hostile(struct script *s);
 void script_owners_init(struct script *s);
 void script_owners_free(struct script *s);
@@ -221,6 +231,24 @@ static inline bool script_killed(const struct script *s)
 	return s->call && s->call->kill != KILL_NONE;
 }
 
+/* tell.c: what runs, for the process that comes after this one. */
+void script_tell_names(struct script *s, const struct call *call);
+/* Where the script of the running call is now. */
+void script_tell_where(lua_State *L, struct script *s, struct call *call);
+static inline void script_tell_begin(struct script *s, const struct call *call)
+{
+	if (!s->ran)
+		return;
+	if (s->told != call)
+		script_tell_names(s, call);
+	atomic_store_explicit(&s->ran->state, RAN_INSIDE, memory_order_release);
+}
+static inline void script_tell_end(struct script *s)
+{
+	if (s->ran)
+		atomic_store_explicit(&s->ran->state, RAN_LEFT, memory_order_release);
+}
+
 /* failure.c: pushes on L the error table for a script that ended by an error or was killed. */
 void script_failure(lua_State *L, struct call *call, int status);
 /* Registry key: the set of chunk names that script.load was given. */
@@ -263,6 +291,9 @@ int script_trusted(lua_State *L);
 #define WATCHDOG_EXIT 70 /* the code with which it ends the process */
 int script_watch(lua_State *L);
 void script_unwatch(struct script *s);
+/* Has it begun to end the process? Then the loop thread, in its signal handler, says where it is and ends. */
+bool script_bites(const struct script *s);
+void script_bitten(struct script *s);
 
 /* Each pushes a new table with its functions, unfrozen. */
 void script_push_string(lua_State *L);

@@ -27,6 +27,10 @@ void script_state_free(lua_State *L);
 /* Opens core.script; only on a state that script_state_new made. */
 int luaopen_core_script(lua_State *L);
 
+struct ran;
+/* From now on what scripts do is told to `ran`, which outlives a kill; NULL: to nobody, if it was told to `before`. */
+void script_tell(lua_State *L, struct ran *ran, const struct ran *before);
+
 /* Bytes of all Lua blocks alive, and of those that belong to the contexts of script calls. */
 struct script_memory {
 	size_t total, scripts;

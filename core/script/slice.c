@@ -39,6 +39,8 @@ static void on_tick(int number, siginfo_t *info, void *context)
 	(void)context;
 	struct script *s = info->si_value.sival_ptr;
 	lua_State *L = s->running;
+	if (script_bites(s))
+		script_bitten(s);
 	s->armed = 0;
 	if (!L)
 		return;
@@ -93,6 +95,7 @@ static void slice_begin(struct script *s, struct call *call)
 {
 	atomic_store_explicit(&s->watched, call->account ? call->account->names : NULL, memory_order_relaxed);
 	turn(s, true);
+	script_tell_begin(s, call);
 	call->tick_cpu = 0;
 	call->slice_start = clock_ns(CLOCK_MONOTONIC);
 	s->due = s->over = 0;
@@ -115,6 +118,7 @@ static void slice_begin(struct script *s, struct call *call)
 static void slice_end(struct script *s, struct call *call)
 {
 	turn(s, false);
+	script_tell_end(s);
 	s->running = NULL;
 	s->owner = s->root;
 	if (s->halted)
@@ -254,6 +258,17 @@ static bool yieldable(lua_State *L, const struct call *call)
 	return lua_isyieldable(L) && !call->nonyield;
 }
 
+static inline void be_stuck(struct script *s)
+{
+#ifdef SRVTHREDS_FAULTS
+	if (s->until_stuck && --s->until_stuck == 0)
+		for (volatile bool on = true; on;)
+			;
+#else
+	(void)s;
+#endif
+}
+
 static void on_count(lua_State *L, lua_Debug *ar)
 {
 	(void)ar;
@@ -269,6 +284,8 @@ static void on_count(lua_State *L, lua_Debug *ar)
 	bool can_yield = yieldable(L, call);
 	while (judge(L, s, call, !can_yield) && !can_yield)
 		;
+	script_tell_where(L, s, call);
+	be_stuck(s);
 	if (call->kill) {
 		note_where(L, call);
 		script_arm(L);
@@ -310,6 +327,7 @@ void script_overdue(lua_State *L, struct script *s)
 		return;
 	if (!call->kill)
 		judge_time(call, true);
+	script_tell_where(L, s, call);
 	s->over = over;
 	if (call->kill) {
 		note_where(L, call);

@@ -18,6 +18,7 @@ struct store_class {
 	int64_t (*ticket)(struct store *s);
 	int64_t (*durable)(struct store *s);
 	void (*running)(struct store *s, uint64_t key);
+	struct ran *(*ran)(struct store *s);
 	int (*begin)(struct store *s, struct span id, const struct reservation *r, struct begun *out, begun_fn fn,
 		     void *arg, struct error *e);
 	int64_t (*commit)(struct step *step, const struct store_changes *changes, struct error *e);

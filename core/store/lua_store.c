@@ -10,6 +10,7 @@
 
 #include "base/lua_error.h"
 #include "observe/observe.h"
+#include "script/script.h"
 
 /* Waits --------------------------------------------------------------------------------------------------------- */
 
@@ -284,6 +285,7 @@ static int l_open(lua_State *L)
 	o->queue = store_queue(store);
 	o->on_durable = o->on_failed = o->on_due = LUA_NOREF;
 	queue_on_release(o->queue, release_ref, o);
+	script_tell(o->L, store_ran(store), NULL);
 	listen_again(o);
 	lua_pushvalue(L, -1);
 	luaL_ref(L, LUA_REGISTRYINDEX);
@@ -296,6 +298,7 @@ static void close_now(struct lua_store *o)
 	struct store *store = o->store;
 	if (!store)
 		return;
+	script_tell(o->L, NULL, store_ran(store));
 	store_close(store);
 	o->store = NULL;
 	o->queue = NULL;

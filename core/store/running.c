@@ -11,12 +11,19 @@
 
 enum { PLACES = 255 };
 
+#define FORM UINT64_C(0x32676e696e6e7572) /* "running2": of the table, so that an older one isn't misread */
+
+struct ended {
+	uint64_t key, attempts;
+	struct ran ran; /* at the last end */
+};
+
 struct table {
 	_Atomic uint64_t now;
+	uint64_t form;
 	uint64_t next; /* the place that is overwritten when all are taken */
-	struct {
-		uint64_t key, attempts;
-	} ended[PLACES];
+	struct ran ran;
+	struct ended ended[PLACES];
 };
 
 struct running {
@@ -27,6 +34,10 @@ struct running {
 static void count_last(struct table *t)
 {
 	uint64_t key = atomic_load(&t->now);
+	if (t->form != FORM) {
+		memset(t, 0, sizeof *t);
+		t->form = FORM;
+	}
 	if (!key)
 		return;
 	size_t place = PLACES;
@@ -40,10 +51,13 @@ static void count_last(struct table *t)
 	}
 	if (place == PLACES)
 		place = t->next++ % PLACES;
-	if (t->ended[place].key != key)
-		t->ended[place].attempts = 0;
-	t->ended[place].key = key;
-	t->ended[place].attempts++;
+	struct ended *ended = &t->ended[place];
+	if (ended->key != key)
+		memset(ended, 0, sizeof *ended);
+	ended->key = key;
+	ended->attempts++;
+	if (t->ran.state != RAN_NOTHING) /* else what is known from the end before */
+		ended->ran = t->ran;
 	atomic_store(&t->now, 0);
 }
 
@@ -63,6 +77,7 @@ struct running *running_open(const char *path, struct error *e)
 		return NULL;
 	}
 	count_last(t);
+	memset(&t->ran, 0, sizeof t->ran);
 	struct running *r = xmalloc(sizeof *r);
 	*r = (struct running){.table = t};
 	for (size_t i = 0; i < PLACES; i++)
@@ -81,14 +96,21 @@ void running_close(struct running *r)
 
 void running_begin(struct running *r, uint64_t key)
 {
-	if (r)
-		atomic_store_explicit(&r->table->now, key, memory_order_release);
+	if (!r)
+		return;
+	atomic_store_explicit(&r->table->ran.state, RAN_NOTHING, memory_order_relaxed);
+	atomic_store_explicit(&r->table->now, key, memory_order_release);
 }
 
 void running_end(struct running *r)
 {
 	if (r)
 		atomic_store_explicit(&r->table->now, 0, memory_order_release);
+}
+
+struct ran *running_ran(struct running *r)
+{
+	return r ? &r->table->ran : NULL;
 }
 
 static size_t find(const struct running *r, uint64_t key)
@@ -105,6 +127,14 @@ int running_attempts(const struct running *r, uint64_t key)
 		return 0;
 	size_t i = find(r, key);
 	return i < PLACES ? (int)r->table->ended[i].attempts : 0;
+}
+
+const struct ran *running_last(const struct running *r, uint64_t key)
+{
+	if (!r || !key || !r->any)
+		return NULL;
+	size_t i = find(r, key);
+	return i < PLACES && r->table->ended[i].ran.state != RAN_NOTHING ? &r->table->ended[i].ran : NULL;
 }
 
 void running_settled(struct running *r, uint64_t key)

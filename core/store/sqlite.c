@@ -238,10 +238,15 @@ static void running(struct store *base, uint64_t now)
 		running_end(s->running);
 }
 
+static struct ran *ran(struct store *base)
+{
+	return running_ran(((struct sqlite *)base)->running);
+}
+
 #define COMMON                                                                                                         \
 	.close = close_store, .listen = listen_store, .ready = is_ready, .key = key, .ticket = ticket,                 \
-	.running = running, .durable = durable, .begin = sqlite_begin, .commit = sqlite_commit, .abort = sqlite_abort, \
-	.look = sqlite_look, .put_pattern = sqlite_put_pattern, .put_meta = sqlite_put_meta,                           \
+	.running = running, .ran = ran, .durable = durable, .begin = sqlite_begin, .commit = sqlite_commit,            \
+	.abort = sqlite_abort, .look = sqlite_look, .put_pattern = sqlite_put_pattern, .put_meta = sqlite_put_meta,    \
 	.put_audit = sqlite_put_audit, .dead_drop = sqlite_dead_drop, .dead_retry = sqlite_dead_retry,                 \
 	.seen = sqlite_put_seen
 

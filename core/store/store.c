@@ -66,6 +66,11 @@ void store_running(struct store *s, uint64_t key)
 	s->class->running(s, key);
 }
 
+struct ran *store_ran(struct store *s)
+{
+	return s->class->ran(s);
+}
+
 int store_begin(struct store *s, struct span id, struct begun *out, begun_fn fn, void *arg, struct error *e)
 {
 	return s->class->begin(s, id, NULL, out, fn, arg, e);

@@ -12,7 +12,7 @@
 #ifndef SRVTHREDS_STORE_H
 #define SRVTHREDS_STORE_H
 
-#include "base/base.h"
+#include "base/ran.h"
 #include "runtime/runtime.h"
 
 struct span {
@@ -89,6 +89,8 @@ int64_t store_ticket(struct store *s);
 int64_t store_durable(struct store *s);
 /* The delivery whose Lua runs now (delivery.key); 0 = none. Survives a kill: see delivery.attempts. */
 void store_running(struct store *s, uint64_t key);
+/* Where scripts say what they do while one runs; NULL: nothing here survives. Until store_close. */
+struct ran *store_ran(struct store *s);
 
 struct thred_view {
 	struct span id, state, pattern, version, reaction;

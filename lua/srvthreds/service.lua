@@ -292,6 +292,7 @@ function service:stop(code)
   if self.stopping then return end
   self.stopping = true
   self.health:drain()
+  script.watch(self.config["scripts.watchdog"])
   log.info("stopping", {})
   if self.live then self.live:close() end
   if self.agents then self.agents:stop() end
@@ -319,6 +320,7 @@ local function start(self, options)
   start_live(self)
   listen(self)
   runtime.on_signal(function() self:stop(0) end)
+  script.watch(self.config["scripts.watchdog"], true) -- a start and an end may take their time
   say_ready(self)
 end
 

@@ -2,6 +2,7 @@
 """Poison among neighbours: what can't be accepted is refused at the edge and counted, what fails is a dead letter that
 says where, what kills the process is one at its third try; and meanwhile everybody else is served."""
 import json
+import os
 import re
 import sqlite3
 import struct
@@ -168,7 +169,12 @@ def test_an_event_that_kills_the_process(server):
                 until(lambda: other.send({"type": "org.test.nobody"}), what="others to be served")
     dead = until(lambda: server.admin("GET", "/api/dead")[1]["items"], 10, "the dead letter")
     assert [d["event"]["id"] for d in dead] == [sent]
-    assert "ended 3 times" in dead[0]["error"]["message"], dead
+    error, place = dead[0]["error"], line_of("kill")
+    assert "ended 3 times" in error["message"] and place in error["message"], dead
+    assert (dead[0]["pattern"], dead[0]["reaction"]) == ("killer", "run") and dead[0]["version"], dead
+    assert f"{Path(error['file']).name}:{error['line']}" == place, dead
+    shown = server.run("dead", "show", str(dead[0]["id"])).stdout
+    assert "killer" in shown and place in shown, shown
     with server.connect("p0") as client:
         assert client.send({"type": "bad.kill", "id": sent}) == sent  # answered as the first was; not run again
     with Neighbours(server, load(1000)) as neighbours:
@@ -178,6 +184,26 @@ def test_an_event_that_kills_the_process(server):
     assert len(server.admin("GET", "/api/dead")[1]["items"]) == 1
     _, events = server.admin("GET", f"/api/events/{sent}")
     assert "error" in json.dumps(events)
+
+
+@pytest.mark.skipif(not os.environ.get("SRVTHREDS_FAULTS"), reason="a script gets stuck in debug builds only")
+def test_the_watchdog_ends_the_process(server):
+    """It says what it was stuck in; at the third time so does the dead letter, and what it took."""
+    server.stop()
+    for i in range(3):
+        server.start("--scripts-watchdog=1s", env={"SRVTHREDS_FAULT_STUCK": "5"}, wait=i == 0)
+        if i == 0:
+            with server.connect("p0") as client:
+                sent = client.send({"type": "bad.kill"})
+        assert server.wait_exit(30) == 70
+    said = [line for line in server.log_text().splitlines() if line.startswith("srvthreds: the process ends: ")]
+    assert len(said) == 3 and all('pattern "killer", reaction "run"' in line for line in said), said
+    assert all(line_of("kill") in line for line in said), said
+    server.start()
+    letter, = until(lambda: server.admin("GET", "/api/dead")[1]["items"], 10, "the dead letter")
+    assert letter["event"]["id"] == sent and (letter["pattern"], letter["reaction"]) == ("killer", "run"), letter
+    for word in ("ended 3 times", "could not be interrupted for 1.", "the limit is 1.0 s", line_of("kill")):
+        assert word in letter["error"]["message"], letter
 
 
 def test_refused_is_an_error_frame(server):

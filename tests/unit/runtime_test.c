@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -203,9 +204,40 @@ static void the_heap_keeps_its_order(void **state)
 	free(c);
 }
 
+struct restless {
+	struct runtime_timer timer;
+	struct runtime *rt;
+	int fired;
+};
+
+static void fire_again(struct runtime_timer *timer)
+{
+	struct restless *r = (struct restless *)timer;
+	int64_t until = runtime_now(r->rt) + 2;
+	while (runtime_now(r->rt) < until)
+		;
+	if (++r->fired == 20)
+		runtime_stop(r->rt, 0);
+	else
+		runtime_timer_start(r->rt, timer, runtime_now(r->rt), fire_again);
+}
+
+/* Each time it fires it takes so long that it is due at once again: the loop turns all the same. */
+static void a_timer_for_now_lets_others_go_on(void **state)
+{
+	(void)state;
+	struct error e;
+	struct restless r = {.rt = runtime_new(&(struct runtime_options){0}, &e)};
+	runtime_timer_start(r.rt, &r.timer, runtime_now(r.rt), fire_again);
+	runtime_run(r.rt);
+	assert_true(atomic_load(runtime_turns(r.rt)) >= 15);
+	assert_int_equal(runtime_free(r.rt), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(virtual_time_runs_timers_in_order),
+					   cmocka_unit_test(a_timer_for_now_lets_others_go_on),
 					   cmocka_unit_test(channels_hand_over_in_order),
 					   cmocka_unit_test(an_uncaught_error_is_told_with_its_place),
 					   cmocka_unit_test(a_late_wake_is_nothing),

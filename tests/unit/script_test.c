@@ -13,7 +13,6 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "json/lua_json.h"
@@ -176,51 +175,6 @@ static void test_outside_tasks(void **state)
 	close_state(&b);
 }
 
-static int l_stuck(lua_State *L)
-{
-	for (volatile int on = 1; on;)
-		;
-	return lua_gettop(L);
-}
-
-/* In a process of its own, which it ends. */
-static void test_watchdog(void **state)
-{
-	(void)state;
-	int out[2], status;
-	char said[400] = {0};
-	assert_int_equal(pipe(out), 0);
-	pid_t child = fork();
-	if (child == 0) {
-		struct bench b;
-		dup2(out[1], STDERR_FILENO);
-		alarm(60);
-		open_state(&b);
-		lua_register(b.L, "stuck", l_stuck);
-		int failed = luaL_dostring(
-			b.L, "local script = require 'core.script'\n"
-			     "script.watch(200)\n"
-			     "local env = script.environment { stuck = stuck }\n"
-			     "local long = script.load('for i = 1, 4e7 do end return 1', '@l.lua', env)\n"
-			     "assert(script.call({}, { cpu = 60000, wall = 60000 }, long))\n"
-			     "local meter = script.meter { pattern = 'door', reaction = 'ring', cpu = 10 }\n"
-			     "script.call({}, meter, script.load('stuck()', '@s.lua', env))");
-		_exit(failed ? 1 : 0);
-	}
-	close(out[1]);
-	for (size_t n = 0; n < sizeof said - 1;) {
-		ssize_t got = read(out[0], said + n, sizeof said - 1 - n);
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-	}
-	close(out[0]);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), WATCHDOG_EXIT);
-	assert_non_null(strstr(said, "pattern \"door\", reaction \"ring\""));
-}
-
 static int open_here(lua_State *L)
 {
 	return luaopen_core_script(L);
@@ -239,12 +193,12 @@ static void test_foreign_state(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_basics),       cmocka_unit_test(test_attacks),
-		cmocka_unit_test(test_semantics),    cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_generated),    cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_memory),       cmocka_unit_test(test_meters),
-		cmocka_unit_test(test_generational), cmocka_unit_test(test_outside_tasks),
-		cmocka_unit_test(test_watchdog),     cmocka_unit_test(test_foreign_state),
+		cmocka_unit_test(test_basics),        cmocka_unit_test(test_attacks),
+		cmocka_unit_test(test_semantics),     cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_generated),     cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_memory),        cmocka_unit_test(test_meters),
+		cmocka_unit_test(test_generational),  cmocka_unit_test(test_outside_tasks),
+		cmocka_unit_test(test_foreign_state),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -323,6 +323,11 @@ static void a_kill_is_counted_for_what_ran(void **state)
 			running_begin(r, 8);
 			running_end(r);
 			running_begin(r, 7);
+			if (i < 2) { /* the third time it dies before its script: the second is what is known */
+				RAN_SET(running_ran(r), pattern, i ? "door" : "hall");
+				running_ran(r)->line = 12;
+				running_ran(r)->state = RAN_INSIDE;
+			}
 			raise(SIGKILL);
 		}
 		int status;
@@ -331,17 +336,52 @@ static void a_kill_is_counted_for_what_ran(void **state)
 	}
 	struct running *r = running_open(path, NULL);
 	assert_int_equal(running_attempts(r, 7), 3);
+	assert_string_equal(running_last(r, 7)->pattern, "door");
+	assert_int_equal(running_last(r, 7)->line, 12);
+	assert_int_equal(running_ran(r)->state, RAN_NOTHING);
 	running_settled(r, 7);
 	assert_int_equal(running_attempts(r, 7), 0);
+	assert_null(running_last(r, 7));
 	running_close(r);
+}
+
+/* One of another version, or of nobody: what can be read of it is, the rest is as if nothing had run. */
+static void a_foreign_table_of_what_ran(void **state)
+{
+	struct place *p = *state;
+	char path[128];
+	unsigned char bytes[5000];
+	snprintf(path, sizeof path, "%s/running", p->folder);
+	memset(bytes, 0xFF, sizeof bytes);
+	FILE *f = fopen(path, "wb");
+	assert_non_null(f);
+	memcpy(bytes, &(uint64_t){7}, sizeof(uint64_t));
+	fwrite(bytes, sizeof bytes, 1, f);
+	fclose(f);
+	struct running *r = running_open(path, NULL);
+	assert_int_equal(running_attempts(r, 7), 1);
+	assert_int_equal(running_attempts(r, UINT64_MAX), 0);
+	assert_null(running_last(r, 7));
+	running_close(r);
+	struct ran ran;
+	RAN_SET(&ran, pattern, "");
+	assert_false(ran_text(ran.pattern, sizeof ran.pattern));
+	memset(ran.pattern, 'a', sizeof ran.pattern);
+	assert_false(ran_text(ran.pattern, sizeof ran.pattern));
+	char long_name[2 * sizeof ran.pattern];
+	for (size_t i = 0; i < sizeof long_name; i += 2)
+		memcpy(long_name + i, i < sizeof long_name - 2 ? "\xC3\xA4" : "a", 2);
+	RAN_SET(&ran, pattern, long_name);
+	assert_true(ran_text(ran.pattern, sizeof ran.pattern));
+	assert_int_equal(strlen(ran.pattern), sizeof ran.pattern - 2);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(a_full_disk_heals), TEST(a_failed_sync_ends_the_process),
-					   TEST(a_newer_file_is_refused), TEST(the_folder_is_for_one),
-					   TEST(a_kill_is_counted_for_what_ran)};
+	const struct CMUnitTest tests[] = {
+		TEST(a_full_disk_heals),     TEST(a_failed_sync_ends_the_process), TEST(a_newer_file_is_refused),
+		TEST(the_folder_is_for_one), TEST(a_kill_is_counted_for_what_ran), TEST(a_foreign_table_of_what_ran)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,10 +153,34 @@ function failure.overdue(self, step, before, raised)
   return step
 end
 
----The process ended three times while this ran.
+-- Where a script was when the process ended, else where its reaction begins.
+local function place_of(self, ran)
+  if ran.file then return ran.file, ran.line end
+  local pattern = ran.version and self.patterns:version(ran.pattern, ran.version)
+  local reaction = pattern and pattern.reactions[pattern.by_name[ran.reaction]]
+  if reaction then return reaction.file or pattern.file, reaction.line end
+end
+
+---The process ended three times while this ran: what is known of it.
+---@param ran table? which script it was in when it ended last
+---@return table err
+function failure.end_of_process(self, times, ran)
+  local message = ("the process ended %d times while this event was processed"):format(times)
+  ran = ran or {}
+  if ran.why then message = ("%s, the last time because %s"):format(message, ran.why) end
+  if not ran.pattern then return codes.error(codes.server, message) end
+  local known, file, line = pcall(place_of, self, ran)
+  if not known or not line then file, line = nil, nil end
+  message = ("%s; it was %s a script of pattern %q%s%s"):format(message, ran.inside and "in" or "behind", ran.pattern,
+    ran.reaction and (", reaction %q"):format(ran.reaction) or "", file and (", %s:%d"):format(file, line) or "")
+  return codes.error(codes.server, message, { pattern = ran.pattern, reaction = ran.reaction, version = ran.version,
+    file = file, line = line, kind = "killed" })
+end
+
+---It becomes a dead letter and is not run again.
 function failure.killed(self, delivery)
   failure.dead(self, delivery, delivery.target or (delivery.doc and delivery.doc.thredId and "thred:" .. delivery.doc.thredId),
-    codes.error(codes.server, ("the process ended %d times while this event was processed"):format(delivery.attempts)), 0)
+    failure.end_of_process(self, delivery.attempts, delivery.ran), 0)
 end
 
 ---Events for the system itself.

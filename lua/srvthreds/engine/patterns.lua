@@ -24,8 +24,8 @@ end
 local function meter(pattern)
   local limits = pattern.limits
   local function named(reaction)
-    return script.meter { pattern = pattern.id, reaction = reaction and reaction.name, file = pattern.file,
-      line = reaction and reaction.line, cpu = limits.cpu, wall = limits.wall, memory = limits.memory }
+    return script.meter { pattern = pattern.id, reaction = reaction and reaction.name, version = pattern.version,
+      cpu = limits.cpu, wall = limits.wall, memory = limits.memory }
   end
   pattern.meters = {}
   for _, reaction in ipairs(pattern.reactions) do pattern.meters[reaction.name] = named(reaction) end

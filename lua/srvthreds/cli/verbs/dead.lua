@@ -11,6 +11,11 @@ local function error_text(e)
   return type(e) == "table" and e.message or e or ""
 end
 
+local function place(e)
+  if type(e) ~= "table" or type(e.file) ~= "string" then return nil end
+  return type(e.line) == "number" and ("%s:%d"):format(e.file, e.line) or e.file
+end
+
 local function event_id(event)
   return type(event) == "table" and event.id or event or ""
 end
@@ -35,7 +40,7 @@ local function show(call)
       output.facts {
         { "id", letter.id }, { "at", output.time(letter.at) }, { "target", letter.target }, { "pattern", letter.pattern },
         { "reaction", letter.reaction }, { "version", letter.version }, { "attempts", letter.attempts },
-        { "error", error_text(letter.error) }, { "where", type(letter.error) == "table" and letter.error.file },
+        { "error", error_text(letter.error) }, { "where", place(letter.error) },
         { "event", letter.event },
       }
     end
