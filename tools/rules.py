@@ -7,19 +7,21 @@ FILE_LINES = 600
 FUNCTION_LINES = 80
 
 # A folder of core/ includes only folders of a lower rank.
-ARROW = "the arrow goes cli -> net, queue, store, docdb -> script -> runtime, json -> base"
+ARROW = "the arrow goes cli -> records -> net, queue, store, docdb -> script -> runtime, json -> base"
 RANK = {
     "base": 0,
     "json": 1, "regex": 1,
     "observe": 2, "runtime": 2,
     "script": 3,
     "store": 4, "queue": 4, "docdb": 4, "net": 4, "auth": 4,
-    "cli": 5,
+    "records": 5,
+    "cli": 6,
 }
 # Two halves of one thing: the local queue and the store write the same file (docs/decisions/store.md).
 TOGETHER = {"store", "queue"}
 # Public beside FOLDER/FOLDER.h; every header of base is.
-PUBLIC = {"runtime/task.h", "json/lua_json.h", "base/*"}
+PUBLIC = {"runtime/task.h", "json/lua_json.h", "store/scan.h", "store/lua_face.h", "docdb/view.h", "docdb/value.h",
+          "docdb/lua_docdb.h", "base/*"}
 
 # Spelt so that this file doesn't find itself.
 UNFINISHED = re.compile(r"\b(TO[D]O|FIX[M]E|X[X]X|HA[C]K|not[ ]implemented|unimple[m]ented|for[ ]now|place[h]older"

@@ -15,6 +15,7 @@
 	X(metrics)                                                                                                     \
 	X(store)                                                                                                       \
 	X(docdb)                                                                                                       \
+	X(records)                                                                                                     \
 	X(net)                                                                                                         \
 	X(terminal)                                                                                                    \
 	X(build)

@@ -61,6 +61,6 @@ int job_fail(struct job *job, const struct task *task, int code, const char *for
 enum { MARK_SIZE = 20 };
 void job_mark(const struct job *job, size_t unit, unsigned char mark[MARK_SIZE]);
 
-extern const struct dialect_class dialect_sqlite, dialect_memory;
+extern const struct dialect_class dialect_sqlite, dialect_memory, dialect_view;
 
 #endif

@@ -35,7 +35,7 @@ struct run {
 	bool refused;
 };
 
-static const struct dialect_class *const classes[] = {&dialect_sqlite, &dialect_memory};
+static const struct dialect_class *const classes[] = {&dialect_sqlite, &dialect_memory, &dialect_view};
 
 void failure_set(struct docdb_failure *f, const struct task *task, int code, const char *format, va_list args)
 {

@@ -19,6 +19,7 @@
 #include "runtime/runtime.h"
 
 struct docdb;
+struct docdb_view; /* view.h */
 
 struct docdb_host {
 	const char *name, *url;
@@ -32,6 +33,7 @@ struct docdb_options {
 	int64_t timeout_ms; /* of a request that says nothing; 0 = 30 s */
 	int64_t mark_ms;    /* how long marks are kept; 0 = 7 days */
 	size_t result_max;  /* bytes of an answer; 0 = 16 MB */
+	const struct docdb_view *view; /* what the URL "view:" stands for; kept until its `close`; NULL: nothing */
 };
 
 /* Copies the options. NULL with `e` set. close: requests that wait end with an error; memory goes in later turns. */

@@ -248,11 +248,35 @@ static size_t read_names(lua_State *L, const char **names)
 	return count;
 }
 
+static void push_class(lua_State *L)
+{
+	static const luaL_Reg methods[] = {
+		{"run", l_run}, {"index", l_index}, {"ready", l_ready}, {"close", l_close}, {NULL, NULL}};
+	if (!luaL_newmetatable(L, TYPE))
+		return;
+	luaL_newlib(L, methods);
+	lua_setfield(L, -2, "__index");
+	lua_pushcfunction(L, l_gc);
+	lua_setfield(L, -2, "__gc");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable");
+}
+
+int lua_docdb_open(lua_State *L, const struct docdb_options *options)
+{
+	struct error e;
+	struct lua_docdb *o = lua_newuserdatauv(L, sizeof *o, 0);
+	*o = (struct lua_docdb){0};
+	push_class(L);
+	lua_setmetatable(L, -2);
+	o->db = docdb_open(task_runtime(L), options, &e);
+	return o->db ? 1 : lua_error_raise(L, &e);
+}
+
 static int l_open(lua_State *L)
 {
 	struct docdb_host hosts[NAMES];
 	const char *names[NAMES];
-	struct error e;
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 1);
 	const struct docdb_options options = {.hosts = hosts,
@@ -262,27 +286,12 @@ static int l_open(lua_State *L)
 					      .timeout_ms = int_field(L, 1, "timeout"),
 					      .mark_ms = int_field(L, 1, "keep"),
 					      .result_max = (size_t)int_field(L, 1, "result_max")};
-	struct lua_docdb *o = lua_newuserdatauv(L, sizeof *o, 0);
-	*o = (struct lua_docdb){0};
-	luaL_setmetatable(L, TYPE);
-	o->db = docdb_open(task_runtime(L), &options, &e);
-	return o->db ? 1 : lua_error_raise(L, &e);
+	return lua_docdb_open(L, &options);
 }
 
 int luaopen_core_docdb(lua_State *L)
 {
-	static const luaL_Reg methods[] = {
-		{"run", l_run}, {"index", l_index}, {"ready", l_ready}, {"close", l_close}, {NULL, NULL}};
 	static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
-	if (luaL_newmetatable(L, TYPE)) {
-		luaL_newlib(L, methods);
-		lua_setfield(L, -2, "__index");
-		lua_pushcfunction(L, l_gc);
-		lua_setfield(L, -2, "__gc");
-		lua_pushboolean(L, 0);
-		lua_setfield(L, -2, "__metatable");
-	}
-	lua_pop(L, 1);
 	luaL_newlib(L, functions);
 	return 1;
 }

@@ -7,6 +7,10 @@
 
 #include <lua.h>
 
+#include "docdb/docdb.h"
+
+/* Opens a database and pushes its handle; raises if it can't be opened. */
+int lua_docdb_open(lua_State *L, const struct docdb_options *options);
 int luaopen_core_docdb(lua_State *L);
 
 #endif

@@ -68,5 +68,7 @@ struct bytes parse_make_id(struct parse *p);
 int parse_run(struct parse *p, const struct place *at, uint32_t params, struct task *task);
 /* That of `known` (a list ending in NULL) which `key` may have been meant to be, or NULL. */
 const char *parse_nearest(struct bytes key, const char *const *known);
+/* Only with options->view: is it one of its collections, and not to be written to? */
+int parse_viewed(struct parse *p, const struct place *at, const struct task *task, bool writes);
 
 #endif

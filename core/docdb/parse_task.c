@@ -183,14 +183,17 @@ static int parse_task(struct parse *p, const struct place *at, uint32_t node, st
 		return parse_refuse(p, &here, ERROR_ARGUMENT, "is an object, not %s", parse_kind(p, params));
 	size_t host;
 	struct bytes database;
+	bool writes = (ops[task->op].needs & WRITES) != 0;
 	if (check_type(p, &here, params, task) || parse_where(p, at, node, &host, &database))
+		return -1;
+	if (p->options->view && parse_viewed(p, &here, task, writes))
 		return -1;
 	const struct unit *other = p->within ? p->within : task != unit->tasks ? unit : NULL;
 	if (other && (host != other->host || database.data != other->database.data))
 		return parse_refuse(p, at, ERROR_ARGUMENT, "the tasks of one transaction share host and database");
 	unit->host = host;
 	unit->database = database;
-	unit->writes |= (ops[task->op].needs & WRITES) != 0;
+	unit->writes |= writes;
 	unit->runs |= task->op == TASK_RUN;
 	p->request->runs |= unit->runs;
 	return parse_params(p, &here, params, task) || check_made_id(p, &here, task);

@@ -6,7 +6,7 @@
 #define SRVTHREDS_STORE_CLASS_H
 
 #include "queue/queue.h"
-#include "store/store.h"
+#include "store/scan.h"
 
 struct store_class {
 	const char *scheme; /* of the URL, with the colon */
@@ -30,6 +30,9 @@ struct store_class {
 	int64_t (*dead_drop)(struct store *s, int64_t id, struct error *e);
 	void (*dead_retry)(struct store *s, int64_t id, int64_t at, ticket_fn fn, void *arg);
 	void (*seen)(struct store *s, struct span who, struct span event_id, ticket_fn fn, void *arg);
+	void (*scan)(struct store *s, const struct store_scan *scan);
+	void (*hold)(struct store *s);
+	void (*release)(struct store *s);
 };
 
 struct queue_class {

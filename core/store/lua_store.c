@@ -11,6 +11,7 @@
 #include "base/lua_error.h"
 #include "observe/observe.h"
 #include "script/script.h"
+#include "store/lua_face.h"
 
 /* Waits --------------------------------------------------------------------------------------------------------- */
 
@@ -231,6 +232,11 @@ struct lua_store *lua_store_check(lua_State *L, int index)
 	if (!*o || !(*o)->store)
 		lua_error_raisef(L, ERROR_SERVER, "the store is closed");
 	return *o;
+}
+
+struct store *lua_store_of(lua_State *L, int index)
+{
+	return lua_store_check(L, index)->store;
 }
 
 static void release_ref(void *arg, int ref)

@@ -248,7 +248,7 @@ static struct ran *ran(struct store *base)
 	.running = running, .ran = ran, .durable = durable, .begin = sqlite_begin, .commit = sqlite_commit,            \
 	.abort = sqlite_abort, .look = sqlite_look, .put_pattern = sqlite_put_pattern, .put_meta = sqlite_put_meta,    \
 	.put_audit = sqlite_put_audit, .dead_drop = sqlite_dead_drop, .dead_retry = sqlite_dead_retry,                 \
-	.seen = sqlite_put_seen
+	.seen = sqlite_put_seen, .scan = sqlite_scan, .hold = sqlite_hold, .release = sqlite_release
 
 const struct store_class store_sqlite = {.scheme = "sqlite:", .open = open_sqlite, COMMON};
 const struct store_class store_memory = {.scheme = "memory:", .open = open_memory, COMMON};

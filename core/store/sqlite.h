@@ -255,6 +255,11 @@ void sqlite_dead_retry(struct store *base, int64_t id, int64_t at, ticket_fn fn,
 void sqlite_put_seen(struct store *base, struct span who, struct span event_id, ticket_fn fn, void *arg);
 void sqlite_sweep_start(struct sqlite *s);
 
+/* sqlite_scan.c */
+void sqlite_scan(struct store *base, const struct store_scan *scan);
+void sqlite_hold(struct store *base);
+void sqlite_release(struct store *base);
+
 /* sqlite.c */
 void sqlite_unref(struct sqlite *s);
 

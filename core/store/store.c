@@ -136,3 +136,18 @@ void store_seen(struct store *s, struct span who, struct span event_id, ticket_f
 {
 	s->class->seen(s, who, event_id, fn, arg);
 }
+
+void store_scan(struct store *s, const struct store_scan *scan)
+{
+	s->class->scan(s, scan);
+}
+
+void store_hold(struct store *s)
+{
+	s->class->hold(s);
+}
+
+void store_release(struct store *s)
+{
+	s->class->release(s);
+}

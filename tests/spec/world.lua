@@ -32,17 +32,18 @@ local FACTS = {
   groups = { group0 = { "ann", "bob" } },
 }
 
----@param options table? { url, facts, max_pages, pauses }
+---@param options table? { url, facts, max_pages, pauses, inbox_keep }
 function world.new(options)
   options = options or {}
   local self = setmetatable({ inboxes = {}, n = 0, facts = options.facts or FACTS, url = options.url or "memory:",
-    max_pages = options.max_pages, pauses = options.pauses }, world)
+    max_pages = options.max_pages, pauses = options.pauses, inbox_keep = options.inbox_keep }, world)
   task(function() self:open() end)
   return self
 end
 
 function world:open()
-  self.store, self.queue = stores.open { url = self.url, queue = "local:", max_pages = self.max_pages }
+  self.store, self.queue = stores.open { url = self.url, queue = "local:", max_pages = self.max_pages,
+    inbox_keep = self.inbox_keep }
   self.directory = directory.new(self.facts)
   self.patterns = patterns.new(self.store)
   self.patterns:load()
