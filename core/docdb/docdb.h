@@ -30,9 +30,9 @@ struct docdb_options {
 	size_t host_count;
 	const char *const *databases; /* the same */
 	size_t database_count;
-	int64_t timeout_ms; /* of a request that says nothing; 0 = 30 s */
-	int64_t mark_ms;    /* how long marks are kept; 0 = 7 days */
-	size_t result_max;  /* bytes of an answer; 0 = 16 MB */
+	int64_t timeout_ms;            /* of a request that says nothing; 0 = 30 s */
+	int64_t mark_ms;               /* how long marks are kept; 0 = 7 days */
+	size_t result_max;             /* bytes of an answer; 0 = 16 MB */
 	const struct docdb_view *view; /* what the URL "view:" stands for; kept until its `close`; NULL: nothing */
 };
 

@@ -455,4 +455,5 @@ static bool ready(struct dialect *d, struct error *reason)
 	return true;
 }
 
-const struct dialect_class dialect_view = {"view:", open_view, close_view, ready, submit};
+const struct dialect_class dialect_view = {
+	.scheme = "view:", .open = open_view, .close = close_view, .ready = ready, .submit = submit};

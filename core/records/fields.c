@@ -34,18 +34,12 @@ static const struct record_field events[] = {
 };
 
 static const struct record_field log_lines[] = {
-	{"_id", FIELD_LINE_ID, EVENT_N, NULL},
-	{"n", FIELD_NUMBER, EVENT_N, NULL},
-	{"at", FIELD_DATE, EVENT_AT, NULL},
-	{"thred", FIELD_TEXT, EVENT_THRED, NULL},
-	{"pattern", FIELD_PATTERN, EVENT_REC, NULL},
-	{"step", FIELD_NUMBER, EVENT_STEP, NULL},
-	{"event", FIELD_MEMBER, EVENT_BODY, "id"},
-	{"outcome", FIELD_LINE, EVENT_REC, NULL},
-	{"from", FIELD_LINE, EVENT_REC, NULL},
-	{"to", FIELD_LINE, EVENT_REC, NULL},
-	{"refused", FIELD_MEMBER, EVENT_REC, NULL},
-	{"error", FIELD_MEMBER, EVENT_REC, NULL},
+	{"_id", FIELD_LINE_ID, EVENT_N, NULL},       {"n", FIELD_NUMBER, EVENT_N, NULL},
+	{"at", FIELD_DATE, EVENT_AT, NULL},          {"thred", FIELD_TEXT, EVENT_THRED, NULL},
+	{"pattern", FIELD_PATTERN, EVENT_REC, NULL}, {"step", FIELD_NUMBER, EVENT_STEP, NULL},
+	{"event", FIELD_MEMBER, EVENT_BODY, "id"},   {"outcome", FIELD_LINE, EVENT_REC, NULL},
+	{"from", FIELD_LINE, EVENT_REC, NULL},       {"to", FIELD_LINE, EVENT_REC, NULL},
+	{"refused", FIELD_MEMBER, EVENT_REC, NULL},  {"error", FIELD_MEMBER, EVENT_REC, NULL},
 };
 
 #define THRED_FIELDS                                                                                                   \
@@ -64,26 +58,31 @@ static const struct record_field threds[] = {THRED_FIELDS};
 static const struct record_field archive[] = {THRED_FIELDS, {"ended", FIELD_DATE, THRED_ENDED, NULL}};
 
 static const struct record_field dead[] = {
-	{"_id", FIELD_NUMBER_TEXT, DEAD_N, NULL},       {"n", FIELD_NUMBER, DEAD_N, NULL},
-	{"at", FIELD_DATE, DEAD_AT, NULL},              {"event", FIELD_MEMBER, DEAD_BODY, "id"},
-	{"source", FIELD_TEXT, DEAD_SOURCE, NULL},      {"target", FIELD_TEXT, DEAD_TARGET, NULL},
-	{"pattern", FIELD_TEXT, DEAD_PATTERN, NULL},    {"reaction", FIELD_TEXT, DEAD_REACTION, NULL},
-	{"version", FIELD_TEXT, DEAD_VERSION, NULL},    {"error", FIELD_JSON, DEAD_ERROR, NULL},
+	{"_id", FIELD_NUMBER_TEXT, DEAD_N, NULL},
+	{"n", FIELD_NUMBER, DEAD_N, NULL},
+	{"at", FIELD_DATE, DEAD_AT, NULL},
+	{"event", FIELD_MEMBER, DEAD_BODY, "id"},
+	{"source", FIELD_TEXT, DEAD_SOURCE, NULL},
+	{"target", FIELD_TEXT, DEAD_TARGET, NULL},
+	{"pattern", FIELD_TEXT, DEAD_PATTERN, NULL},
+	{"reaction", FIELD_TEXT, DEAD_REACTION, NULL},
+	{"version", FIELD_TEXT, DEAD_VERSION, NULL},
+	{"error", FIELD_JSON, DEAD_ERROR, NULL},
 	{"attempts", FIELD_NUMBER, DEAD_ATTEMPTS, NULL},
 };
 
 static const struct record_field audit[] = {
-	{"_id", FIELD_NUMBER_TEXT, AUDIT_N, NULL},     {"n", FIELD_NUMBER, AUDIT_N, NULL},
-	{"at", FIELD_DATE, AUDIT_AT, NULL},            {"who", FIELD_MEMBER, AUDIT_RECORD, NULL},
-	{"what", FIELD_MEMBER, AUDIT_RECORD, NULL},    {"target", FIELD_MEMBER, AUDIT_RECORD, NULL},
-	{"before", FIELD_MEMBER, AUDIT_RECORD, NULL},  {"after", FIELD_MEMBER, AUDIT_RECORD, NULL},
-	{"event", FIELD_MEMBER, AUDIT_RECORD, NULL},   {"tasks", FIELD_MEMBER, AUDIT_RECORD, NULL},
+	{"_id", FIELD_NUMBER_TEXT, AUDIT_N, NULL},    {"n", FIELD_NUMBER, AUDIT_N, NULL},
+	{"at", FIELD_DATE, AUDIT_AT, NULL},           {"who", FIELD_MEMBER, AUDIT_RECORD, NULL},
+	{"what", FIELD_MEMBER, AUDIT_RECORD, NULL},   {"target", FIELD_MEMBER, AUDIT_RECORD, NULL},
+	{"before", FIELD_MEMBER, AUDIT_RECORD, NULL}, {"after", FIELD_MEMBER, AUDIT_RECORD, NULL},
+	{"event", FIELD_MEMBER, AUDIT_RECORD, NULL},  {"tasks", FIELD_MEMBER, AUDIT_RECORD, NULL},
 	{"error", FIELD_MEMBER, AUDIT_RECORD, NULL},
 };
 
 static const struct record_field patterns[] = {
-	{"_id", FIELD_TEXT, PATTERN_HASH, NULL},       {"pattern", FIELD_TEXT, PATTERN_ID, NULL},
-	{"at", FIELD_DATE, PATTERN_AT, NULL},          {"active", FIELD_FLAG, PATTERN_ACTIVE, NULL},
+	{"_id", FIELD_TEXT, PATTERN_HASH, NULL},        {"pattern", FIELD_TEXT, PATTERN_ID, NULL},
+	{"at", FIELD_DATE, PATTERN_AT, NULL},           {"active", FIELD_FLAG, PATTERN_ACTIVE, NULL},
 	{"enabled", FIELD_FLAG, PATTERN_ENABLED, NULL}, {"file", FIELD_TEXT, PATTERN_FILE, NULL},
 	{"files", FIELD_JSON, PATTERN_FILES, NULL},
 };

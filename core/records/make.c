@@ -70,10 +70,10 @@ static int add_container(struct record_maker *m, const struct json_tree *t, uint
 
 static int add_node(struct record_maker *m, const struct json_tree *t, uint32_t node, const char *name, size_t len)
 {
-	static const uint8_t types[] = {[JSON_NULL] = VALUE_NULL,     [JSON_FALSE] = VALUE_BOOL,
-					[JSON_TRUE] = VALUE_BOOL,     [JSON_INT] = VALUE_INT64,
-					[JSON_FLOAT] = VALUE_DOUBLE,  [JSON_STRING] = VALUE_STRING,
-					[JSON_ARRAY] = VALUE_ARRAY,   [JSON_OBJECT] = VALUE_OBJECT};
+	static const uint8_t types[] = {
+		[JSON_NULL] = VALUE_NULL,   [JSON_FALSE] = VALUE_BOOL,   [JSON_TRUE] = VALUE_BOOL,
+		[JSON_INT] = VALUE_INT64,   [JSON_FLOAT] = VALUE_DOUBLE, [JSON_STRING] = VALUE_STRING,
+		[JSON_ARRAY] = VALUE_ARRAY, [JSON_OBJECT] = VALUE_OBJECT};
 	uint8_t kind = t->nodes[node].kind;
 	struct buf *b = &m->document;
 	if (add_name(m, types[kind], name, len))

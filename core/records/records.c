@@ -13,9 +13,9 @@ enum { KEY_ID, KEY_AT, KEY_SOURCE, KEY_THRED, KEY_PEOPLE };
 enum { KEY_PATTERN = 1, KEY_STATUS, KEY_PARTICIPANTS };
 enum { LOG_THRED, LOG_AT };
 
-#define CHANGE_THREDS	"srvthreds threds terminate and transition do"
-#define CHANGE_NOTHING	"what happened is not changed"
-#define CHANGE_PROFILE	"the profile says it; srvthreds bootstrap loads it"
+#define CHANGE_THREDS  "srvthreds threds terminate and transition do"
+#define CHANGE_NOTHING "what happened is not changed"
+#define CHANGE_PROFILE "the profile says it; srvthreds bootstrap loads it"
 
 static const struct view_collection collections[SCAN_TABLES] = {
 	[SCAN_EVENTS] = {"events", {"_id", "at", "source", "threds", "people"}, "n", CHANGE_NOTHING},
@@ -110,8 +110,8 @@ static void plan_threds(struct records *r, const struct view_key *keys)
 			r->scan.pattern = (struct span){value_text(*keys[KEY_PATTERN].values).data,
 							value_text(*keys[KEY_PATTERN].values).len};
 		if (status->count == 1)
-			r->scan.status = status_number((struct span){value_text(*status->values).data,
-								     value_text(*status->values).len});
+			r->scan.status = status_number(
+				(struct span){value_text(*status->values).data, value_text(*status->values).len});
 	}
 }
 

@@ -9,7 +9,7 @@
 
 enum { PART_NS = 15000000, STRIDE = 4096, ROWS = 256, PEOPLE = 64, FEW = 16 };
 
-#define SOURCE	   "(select id from participant where n=nullif(e.source,0))"
+#define SOURCE     "(select id from participant where n=nullif(e.source,0))"
 #define THRED_TEXT "coalesce((select id from thred t where t.n=e.thred),(select id from archive a where a.n=e.thred))"
 #define PATTERN_OF                                                                                                     \
 	"(select text from word where n=coalesce((select pattern from thred t where t.n=e.thred),"                     \
@@ -334,7 +334,8 @@ static int threds_by_id(struct scanning *x, sqlite3 *db)
 	return rc;
 }
 
-static const char event_by_hash[] = "select %s from %s e indexed by event_h where e.h=?1 and e.source>0 and e.source=%s";
+static const char event_by_hash[] =
+	"select %s from %s e indexed by event_h where e.h=?1 and e.source>0 and e.source=%s";
 
 /* From whom may it be? From those that are asked for, else from each participant. */
 static int events_from(struct scanning *x, sqlite3 *db)
@@ -360,7 +361,8 @@ static int events_from_anybody(struct scanning *x, sqlite3 *db)
 		rc = prepare(db, event_by_hash, &tables[SCAN_EVENTS], "?3", &st);
 	sqlite3_bind_int64(people, 1, x->place);
 	int stepped = SQLITE_ROW;
-	while (rc == SQLITE_OK && !x->over && uv_hrtime() < x->until && (stepped = sqlite3_step(people)) == SQLITE_ROW) {
+	while (rc == SQLITE_OK && !x->over && uv_hrtime() < x->until &&
+	       (stepped = sqlite3_step(people)) == SQLITE_ROW) {
 		x->place = sqlite3_column_int64(people, 0);
 		for (size_t i = 0; rc == SQLITE_OK && i < x->scan.value_count; i++)
 			rc = by_hash(x, st,

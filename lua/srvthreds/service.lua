@@ -23,6 +23,7 @@ local log_levels = require "srvthreds.log_levels"
 local patterns = require "srvthreds.engine.patterns"
 local pressure = require "srvthreds.pressure"
 local profiles = require "srvthreds.profile"
+local records = require "core.records"
 local registry = require "srvthreds.session.registry"
 local script = require "core.script"
 local session_http = require "srvthreds.session.http"
@@ -103,6 +104,14 @@ local function open_docdb(self)
     hosts = hosts, databases = config["docdb.databases"], timeout = config["docdb.timeout"], keep = config["dedup.keep"],
     result_max = config["limits.event_size"] - ANSWER_ROOM,
   }
+  self.records = records.open(self.store, {
+    timeout = config["docdb.timeout"], result_max = config["limits.event_size"] - ANSWER_ROOM,
+  })
+end
+
+local function close_docdb(self)
+  if self.docdb then self.docdb:close() end
+  if self.records then self.records:close() end
 end
 
 local function open_directory(self)
@@ -148,7 +157,7 @@ local function start_engine(self)
   self.engine = engine.new {
     store = self.store, queue = self.queue, patterns = self.patterns, directory = self.directory,
     push = function(who, id, bytes) self.registry:push(who, id, bytes) end,
-    pressure = self.pressure,
+    pressure = self.pressure, records = self.records,
     pauses = {
       after = self.config["pause.after"], within = self.config["pause.within"], events = self.config["pause.events"],
       waiting = self.config["pause.waiting"],
@@ -297,7 +306,7 @@ function service:stop(code)
   if self.live then self.live:close() end
   if self.agents then self.agents:stop() end
   drain(self)
-  if self.docdb then self.docdb:close() end
+  close_docdb(self)
   if self.pressure then self.pressure:close() end
   if self.store then self.store:close() end
   for _, server in ipairs(self.servers) do server:close(0) end
@@ -341,7 +350,7 @@ function service.run(options)
   local ok, e = xpcall(start, function(e) return type(e) == "string" and debug.traceback(e) or e end, self, options)
   if ok then return self end
   for _, server in ipairs(self.servers) do server:close(0) end
-  if self.docdb then self.docdb:close() end
+  close_docdb(self)
   if self.store then self.store:close() end
   error(e, 0)
 end

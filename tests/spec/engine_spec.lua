@@ -276,7 +276,7 @@ t.test("several targets: each a step of its own; threds that allow unbound event
   w:close()
 end)
 
-t.test("SYSTEM is not available yet", function()
+t.test("what SYSTEM does not take yet", function()
   local w = world.new()
   local o = w:outcome { type = "org.wt.control.sysControl", thredId = "SYSTEM", values = { op = "getThreds" } }
   t.eq(o.error.code, 4000)

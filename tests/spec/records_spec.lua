@@ -148,7 +148,8 @@ end)
 t.test("patterns, users, config and audit", function()
   local w, db = small()
   world.task(function()
-    directory.save(w.store, { participants = { ann = { roles = { "admin" } }, bob = {} }, groups = { g = { "ann", "cid" }, h = { "ann" } } })
+    directory.save(w.store, { participants = { ann = { roles = { "admin" } }, bob = {} },
+      groups = { g = { "ann", "cid" }, h = { "ann" } } })
     w.store:meta("profile", json.encode { name = "test" })
     w.store:meta("of somebody else", "secret")
     w.store:audit { what = "pattern.pause", who = "root", target = "duo", at = runtime.now() }
@@ -348,12 +349,12 @@ t.test("the same answers as from a collection of their own", function()
     end
   end
   t.ok(#kept >= 7, "collections with documents")
-  for _ = 1, 900 do
+  for _ = 1, 500 do
     local one = kept[rng(#kept)]
     if rng(2) == 1 then one = kept[1] end
     found = found + compare(view, own, rng, one[1], one[2])
   end
-  t.ok(found > 2000, "few matchers match: " .. found)
+  t.ok(found > 1000, "few matchers match: " .. found)
   own:close()
   view:close()
   w:close()

@@ -2,6 +2,7 @@
 -- A whole engine in virtual time, on an in-memory store: what the engine's specs are written with.
 
 local runtime = require "core.runtime"
+local records = require "core.records"
 local stores = require "core.store"
 local directory = require "srvthreds.directory"
 local engine = require "srvthreds.engine"
@@ -44,11 +45,13 @@ end
 function world:open()
   self.store, self.queue = stores.open { url = self.url, queue = "local:", max_pages = self.max_pages,
     inbox_keep = self.inbox_keep }
+  self.records = records.open(self.store)
   self.directory = directory.new(self.facts)
   self.patterns = patterns.new(self.store)
   self.patterns:load()
   self.engine = engine.new {
     store = self.store, queue = self.queue, patterns = self.patterns, directory = self.directory, pauses = self.pauses,
+    records = self.records,
     push = function(who, _, bytes)
       self.inboxes[who] = self.inboxes[who] or {}
       table.insert(self.inboxes[who], json.decode(bytes))
@@ -57,10 +60,15 @@ function world:open()
   self.engine:start()
 end
 
+function world:shut()
+  self.records:close()
+  self.store:close()
+end
+
 ---Closes the store and opens the same file again, `ms` later.
 ---@param ms integer?
 function world:restart(ms)
-  task(function() self.store:close() end)
+  task(function() self:shut() end)
   runtime.advance(ms or 0)
   task(function() self:open() end)
 end
@@ -68,7 +76,7 @@ end
 ---Whatever a spec did, it can be run again.
 function world:close()
   self:replay()
-  task(function() self.store:close() end)
+  task(function() self:shut() end)
   runtime.advance(0)
 end
 

@@ -5,13 +5,13 @@ return {
   { code = "4000", title = "bad request",
     text = [[
 What was sent isn't what is understood there: the method of the request, its form, or the frame. The
-message says what is expected. Events to the system itself (`thredId: "SYSTEM"`) are answered with
-it, too: this version doesn't take them.]] },
+message says what is expected. Events to the system itself (`thredId: "SYSTEM"`) other than dataControl
+are answered with it, too: this version doesn't take them.]] },
   { code = "4101", title = "not allowed",
     text = [[
 The token is missing or not valid, it hasn't the role, or the event asks for something that its
 sender may not do; of a task on documents: `dbname` or `hostString` is none that the configuration
-(docdb.databases, docdb.hosts) has. The token goes into `Authorization: Bearer TOKEN`.]] },
+(docdb.databases, docdb.hosts) has; dataControl needs the role `admin`. The token goes into `Authorization: Bearer TOKEN`.]] },
   { code = "4102", title = "not logged in",
     text = [[
 The admin API has got no token, or one that isn't valid. DATA/admin.token holds one.]] },

@@ -19,6 +19,11 @@ function ids.failure(key, source_id, event_id, target)
   return hmac(key, "error", source_id, event_id, target or "")
 end
 
+---What the system answers.
+function ids.system(key, source_id, event_id)
+  return hmac(key, "system", source_id, event_id)
+end
+
 ---What an agent sends while it handles a message.
 function ids.answer(key, node_id, message_id, position)
   return hmac(key, "agent", node_id, message_id, position)

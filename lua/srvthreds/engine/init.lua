@@ -22,6 +22,7 @@ local pauses = require "srvthreds.engine.pauses"
 local route = require "srvthreds.engine.route"
 local sources = require "srvthreds.pattern.sources"
 local steps = require "srvthreds.engine.step"
+local system = require "srvthreds.engine.system"
 local timers = require "srvthreds.engine.timers"
 
 local LOOK_MS = 20
@@ -37,6 +38,7 @@ engine.__index = engine
 ---@field push fun(participant: string, event_id: string, bytes: string)? tells sessions of a new inbox entry
 ---@field watch fun(kind: string, what: table)? the live feed
 ---@field pressure { steps_wait: boolean, wait_to_step: function }? memory: whether another step may begin
+---@field records table? core.records: what dataControl asks
 ---@field pauses srvthreds.PauseOptions? when a pattern is paused, and what becomes of its events
 
 ---@param options EngineOptions
@@ -46,7 +48,7 @@ function engine.new(options)
     push = options.push or function() end, watch = options.watch, key = options.store:key(),
     log = logs.logger { module = "engine" }, script_log = logs.logger { module = "pattern" }, waiters = {}, epoch = 0,
     routes = {}, changes = {}, sources = sources, builtin = builtin,
-    pressure = options.pressure, resolve = addresses.of_step, expire = steps.expire,
+    pressure = options.pressure, records = options.records, resolve = addresses.of_step, expire = steps.expire,
   }, engine)
   self.offers = offers.new(self)
   self.pauses = pauses.new(self, options.pauses)
@@ -150,7 +152,7 @@ function engine:act_on(delivery)
   if target and delivery.doc and route.is_part(target) then return route.part(self, delivery) end
   if target then return self:dispatch(delivery, target) end
   local thred_id = delivery.doc.thredId
-  if thred_id == "SYSTEM" then return failure.system(self, delivery) end
+  if thred_id == "SYSTEM" then return system.handle(self, delivery) end
   if thred_id then return bound.handle(self, delivery, thred_id) end
   return route.handle(self, delivery)
 end
