@@ -212,6 +212,25 @@ t.test("an answer has its limits", function()
   w:close()
 end)
 
+-- A collection's row of the page: its fields and keys, in order.
+local function documented(page, name)
+  local fields_text, keys_text = page:match("\n| `" .. name .. "` |[^|]*|([^|]*)|([^|]*)|")
+  local function words(text)
+    local list = {}
+    for word in (text or ""):gmatch "%w+" do list[#list + 1] = word end
+    return list
+  end
+  return words(fields_text), words(keys_text)
+end
+
+t.test("the documents are as the page says", function()
+  local page = assert(runtime.read_file "docs/documents.md")
+  for _, name in ipairs(COLLECTIONS) do
+    local c = assert(records.collections()[name], name)
+    t.eq({ documented(page, name) }, { c.fields, c.keys }, name)
+  end
+end)
+
 -- The same as in a collection of their own --------------------------------------------------------------------------
 
 local DATES = { at = true, started = true, reacted = true, due = true, ended = true }
