@@ -63,11 +63,21 @@ static int give_results(lua_State *L, lua_State *co, int nresults, int by)
 	return by == BY_RESUME ? nresults + 1 : nresults;
 }
 
+/* Lua counts nested C calls anew for each coroutine that it closes, so that many closings in each other would come to the
+ * end of the C stack. */
+static size_t stack_used(const struct call *call)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	return here < call->stack ? call->stack - here : here - call->stack;
+}
+
 static int close_thread(lua_State *L, struct script *s, lua_State *co)
 {
 	struct call *call = script_metered(s);
 	if (!call)
 		return lua_resetthread(co);
+	if (stack_used(call) > C_STACK_MAX)
+		return luaL_error(L, "C stack overflow (%d coroutines that are closed in each other)", call->closing);
 	call->nonyield++;
 	call->closing++;
 	script_running(s, call, co);

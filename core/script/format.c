@@ -19,6 +19,7 @@ struct format {
 	lua_State *L;
 	luaL_Buffer b;
 	int argument;
+	unsigned work;       /* bytes quoted */
 	size_t len;          /* of `form` */
 	char form[FORM_MAX]; /* the conversion, from its % to its letter */
 };
@@ -146,15 +147,39 @@ static void add_text(struct format *f)
 		add_formed_text(f, text, len);
 }
 
-/* The stock function knows how. */
+static void add_quoted(struct format *f)
+{
+	struct script *s = script_of(f->L);
+	size_t len;
+	const char *text = lua_tolstring(f->L, f->argument, &len);
+	luaL_addchar(&f->b, '"');
+	for (const char *p = text; p < text + len; p++) {
+		char *to = luaL_prepbuffsize(&f->b, 8);
+		unsigned char c = (unsigned char)*p;
+		if (c == '"' || c == '\\' || c == '\n')
+			luaL_addsize(&f->b, (to[0] = '\\', to[1] = (char)c, 2));
+		else if (iscntrl(c))
+			luaL_addsize(&f->b, (size_t)sprintf(to, isdigit((unsigned char)p[1]) ? "\\%03d" : "\\%d", c));
+		else
+			luaL_addsize(&f->b, (to[0] = (char)c, 1));
+		if ((++f->work & 63) == 0)
+			script_tick(f->L, s);
+	}
+	luaL_addchar(&f->b, '"');
+}
+
 static void add_literal(struct format *f)
 {
 	int type = lua_type(f->L, f->argument);
 	if (!bare(f))
 		luaL_error(f->L, "specifier '%%q' cannot have modifiers");
+	if (type == LUA_TSTRING) {
+		add_quoted(f);
+		return;
+	}
 	if (type != LUA_TNIL && type != LUA_TBOOLEAN && type != LUA_TNUMBER && type != LUA_TSTRING)
 		luaL_argerror(f->L, f->argument, "value has no literal form");
-	lua_pushvalue(f->L, lua_upvalueindex(1));
+	lua_pushvalue(f->L, lua_upvalueindex(1)); /* the stock function knows how */
 	lua_pushliteral(f->L, "%q");
 	lua_pushvalue(f->L, f->argument);
 	lua_call(f->L, 2, 1);

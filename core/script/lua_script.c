@@ -60,6 +60,7 @@ int luaopen_core_script(lua_State *L)
 		{"trusted", script_trusted},
 		{"used", script_used},
 		{"watch", script_watch},
+		{"weak", script_weak},
 		{NULL, NULL},
 	};
 	if (lua_getallocf(L, NULL) != script_alloc)

@@ -142,7 +142,7 @@ static const char *balanced(struct match *m, const char *s, const char *p)
 	char open = p[0], close = p[1];
 	int level = 1;
 	while (++s < m->text_end) {
-		if ((byte(s) & 63) == 0)
+		if (((uintptr_t)s & 63) == 0)
 			script_tick(m->L, m->script);
 		if (*s == close) {
 			if (--level == 0)

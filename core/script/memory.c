@@ -66,6 +66,16 @@ static void judge_depth(struct script *s, size_t size)
 		script_kill(s->call, KILL_STACK, "more than %d calls in each other", DEPTH_MAX);
 }
 
+/* One instruction that never ends: the `__call` of a value leads to itself, which puts more and more into one frame. The
+ * stack grows by a new block or by the old one (see script_new_thread). */
+static bool endless(struct script *s, size_t size)
+{
+	if (size < HALT_FROM || !s->running || (size_t)lua_gettop(s->running) < size / 64 || !script_stuck(s->call))
+		return false;
+	script_kill(s->call, KILL_CPU, "more than %.1f ms in one instruction", (double)SOLID_NS / 1e6);
+	return true;
+}
+
 /* All scripts together hold too much, and this one more than others do. */
 bool script_crowded(const struct script *s, const struct owner *o)
 {
@@ -122,6 +132,8 @@ static void *grow_new(struct script *s, size_t kind, size_t size)
 {
 	struct owner *o = s->owner;
 	judge_depth(s, size);
+	if (kind == 0 && endless(s, size))
+		return NULL;
 	if (kind == LUA_TSTRING && size > TEXT_MAX)
 		judge_text(s, size);
 	if (wants_look(s, o, size) && refused(s, o, size))
@@ -164,6 +176,8 @@ static void *resize(struct script *s, struct block *b, size_t old_size, size_t n
 	struct owner *o = s->owners[b->owner];
 	if (new_size > old_size)
 		judge_depth(s, new_size);
+	if ((b->marks & MARK_STACK) && new_size > old_size && endless(s, new_size))
+		return NULL;
 	if ((b->marks & MARK_STACK) && o != s->owner && s->owner != s->root && new_size > old_size)
 		o = adopt(s, b, old_size);
 	if (new_size > old_size && wants_look(s, o, new_size - old_size) && refused(s, o, new_size - old_size))

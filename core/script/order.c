@@ -3,53 +3,11 @@
  * pairs and next in a fixed order, so that a step gives the same result whenever it is run: integers ascending, strings
  * by bytes, other numbers, false, true. Keys of other kinds have no order that is the same in the next process.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "script/docs.h"
 #include "script/key.h"
 #include "script/private.h"
 
 #define FEW 32 /* keys that are sorted on the stack */
-
-struct key script_key_at(lua_State *L, int index)
-{
-	struct key k = {.rank = KEY_BOOLEAN};
-	switch (lua_type(L, index)) {
-	case LUA_TSTRING:
-		k.rank = KEY_STRING;
-		k.text = lua_tolstring(L, index, &k.len);
-		break;
-	case LUA_TNUMBER:
-		k.rank = lua_isinteger(L, index) ? KEY_INTEGER : KEY_FLOAT;
-		if (k.rank == KEY_INTEGER)
-			k.integer = lua_tointeger(L, index);
-		else
-			k.number = lua_tonumber(L, index);
-		break;
-	case LUA_TBOOLEAN:
-		k.integer = lua_toboolean(L, index);
-		break;
-	default:
-		luaL_error(L, "a table with a key that is a %s can't be traversed: such keys have no fixed order",
-			   luaL_typename(L, index));
-	}
-	return k;
-}
-
-int script_key_compare(const void *left, const void *right)
-{
-	const struct key *a = left, *b = right;
-	if (a->rank != b->rank)
-		return a->rank < b->rank ? -1 : 1;
-	if (a->rank == KEY_STRING) {
-		int order = memcmp(a->text, b->text, a->len < b->len ? a->len : b->len);
-		return order ? order : (a->len > b->len) - (a->len < b->len);
-	}
-	if (a->rank == KEY_FLOAT)
-		return (a->number > b->number) - (a->number < b->number);
-	return (a->integer > b->integer) - (a->integer < b->integer);
-}
 
 /* The number of keys; *sequence: they are 1..n. */
 static size_t count_keys(lua_State *L, int table, bool *sequence)
@@ -68,79 +26,75 @@ static size_t count_keys(lua_State *L, int table, bool *sequence)
 	return n;
 }
 
-/* Few keys, of which most are in place: tables that a constructor made. */
-static void sort_few(struct key *keys, size_t n)
-{
-	for (size_t i = 1; i < n; i++) {
-		struct key k = keys[i];
-		size_t j = i;
-		for (; j > 0 && script_key_compare(&k, &keys[j - 1]) < 0; j--)
-			keys[j] = keys[j - 1];
-		keys[j] = k;
-	}
-}
-
-/* Pushes the sorted array of a few keys, by way of the stack. */
-static void push_few(lua_State *L, int table, size_t n)
+/* Pushes the array of few keys in order, by way of the stack. */
+static void push_few(lua_State *L, int table)
 {
 	struct key keys[FEW];
-	int base = lua_gettop(L);
+	int base = lua_gettop(L), n = 0;
 	lua_pushnil(L);
-	for (int i = 0; lua_next(L, table); i++) {
+	while (n < FEW && lua_next(L, table)) {
 		lua_pop(L, 1);
-		keys[i] = script_key_at(L, -1);
-		keys[i].place = base + i + 1;
+		keys[n] = script_key_at(L, -1);
+		n++;
+		keys[n - 1].place = base + n;
 		lua_pushvalue(L, -1); /* one stays, the other is for lua_next */
 	}
-	sort_few(keys, n);
-	lua_createtable(L, (int)n, 0);
-	for (size_t i = 0; i < n; i++) {
+	script_key_sort_few(keys, (size_t)n);
+	lua_createtable(L, n, 0);
+	for (int i = 0; i < n; i++) {
 		lua_pushvalue(L, keys[i].place);
-		lua_rawseti(L, -2, (lua_Integer)i + 1);
+		lua_rawseti(L, -2, i + 1);
 	}
 	lua_replace(L, base + 1);
 	lua_settop(L, base + 1);
 }
 
-/* Pushes the sorted array of many keys. */
-static void push_many(lua_State *L, int table, size_t n)
+/* The place of what is sorted on the stack, from below: the keys as they came, their struct key_sort. */
+enum { KEYS = 1, SORT, SORT_SLOTS = SORT };
+
+/* Pushes both for the keys of the table, which are `n` at most: a collection may take some out of it. */
+static void push_keys(lua_State *L, int table, size_t n)
 {
 	struct script *s = script_of(L);
-	struct key *keys = lua_newuserdatauv(L, n * sizeof *keys, 0);
 	lua_createtable(L, (int)n, 0);
+	struct key_sort *sort = script_key_sort_new(L, n);
+	size_t found = 0;
 	lua_pushnil(L);
-	for (int i = 1; lua_next(L, table); i++) {
+	while (found < n && lua_next(L, table)) {
 		lua_pop(L, 1);
-		keys[i - 1] = script_key_at(L, -1);
-		keys[i - 1].place = i;
+		struct key *k = &sort->from[found];
+		*k = script_key_at(L, -1);
+		k->place = (int)++found;
 		lua_pushvalue(L, -1);
-		lua_rawseti(L, -3, i);
-		if ((i & 63) == 0)
+		lua_rawseti(L, -4, k->place);
+		if ((found & 63) == 0)
 			script_tick(L, s);
 	}
-	qsort(keys, n, sizeof *keys, script_key_compare);
-	lua_createtable(L, (int)n, 0);
-	for (size_t i = 0; i < n; i++) {
-		lua_rawgeti(L, -2, keys[i].place);
+	if (found == n)
+		lua_pop(L, 1); /* the last key; else lua_next took it */
+	sort->n = found;
+}
+
+/* Replaces both by the array of the keys in order. */
+static void push_array(lua_State *L, const struct key_sort *sort)
+{
+	int keys = lua_gettop(L) - SORT_SLOTS + KEYS;
+	lua_createtable(L, (int)sort->n, 0);
+	for (size_t i = 0; i < sort->n; i++) {
+		lua_rawgeti(L, keys, sort->from[i].place);
 		lua_rawseti(L, -2, (lua_Integer)i + 1);
 	}
-	lua_replace(L, -3); /* over the sort keys */
-	lua_pop(L, 1);
+	lua_replace(L, keys);
+	lua_settop(L, keys);
 }
 
-static void push_sorted_keys(lua_State *L, int table, size_t n)
-{
-	luaL_checkstack(L, FEW + 8, "no room to sort keys");
-	if (n > 0 && n <= FEW)
-		push_few(L, table, n);
-	else
-		push_many(L, table, n);
-}
-
-/* Upvalue 1: the last index when the traversal began. */
+/* Upvalue 1: the last index when the traversal began. Like all of these it may be called with whatever a script has. */
 static int next_of_sequence(lua_State *L)
 {
-	lua_Integer i = lua_tointeger(L, 2), n = lua_tointeger(L, lua_upvalueindex(1));
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_Integer n = lua_tointeger(L, lua_upvalueindex(1)), i = luaL_optinteger(L, 2, 0);
+	if (i < 0 || i > n)
+		return luaL_argerror(L, 2, "not a key of this traversal");
 	while (++i <= n) {
 		if (lua_rawgeti(L, 1, i) != LUA_TNIL) {
 			lua_pushinteger(L, i);
@@ -161,6 +115,7 @@ static int next_of_keys(lua_State *L)
 		lua_settop(L, 0);
 		lua_pushvalue(L, lua_upvalueindex(3));
 	}
+	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_Integer i = lua_tointeger(L, lua_upvalueindex(2));
 	for (;;) {
 		if (lua_rawgeti(L, lua_upvalueindex(1), ++i) == LUA_TNIL)
@@ -178,34 +133,62 @@ static int next_of_keys(lua_State *L)
 static int next_of_doc(lua_State *L)
 {
 	lua_settop(L, 2);
+	luaL_argexpected(L, script_is_doc(L, 1), 1, "table");
 	return json_lua_next(L, 1) ? 2 : (lua_pushnil(L), 1);
+}
+
+/* What `pairs` returns for the table at 1, when the array of its keys is on top; at 2: what is behind a read-only one. */
+static int give_keys(lua_State *L)
+{
+	bool behind = lua_gettop(L) == 3;
+	lua_pushinteger(L, 0);
+	if (behind)
+		lua_pushvalue(L, 2);
+	lua_pushcclosure(L, next_of_keys, behind ? 3 : 2);
+	lua_pushvalue(L, 1);
+	lua_pushnil(L);
+	return 3;
+}
+
+/* Many keys: in pieces, between which others run. */
+static int sort_on(lua_State *L, int status, lua_KContext ctx)
+{
+	(void)status;
+	(void)ctx;
+	struct key_sort *sort = lua_touserdata(L, -1);
+	while (!script_key_sort_piece(L, sort))
+		if (script_may_pause(L, script_of(L)))
+			return script_pause(L, 0, sort_on);
+	push_array(L, sort);
+	return give_keys(L);
+}
+
+static int order_keys(lua_State *L, int table, size_t n)
+{
+	luaL_checkstack(L, FEW + 8, "no room to sort keys");
+	if (n > FEW) {
+		push_keys(L, table, n);
+		return sort_on(L, LUA_OK, 0);
+	}
+	push_few(L, table);
+	return give_keys(L);
 }
 
 static int pairs_of_table(lua_State *L)
 {
 	bool sequence;
 	lua_settop(L, 1);
-	if (script_frozen_target(L, 1)) {
-		push_sorted_keys(L, 2, count_keys(L, 2, &sequence));
-		lua_pushinteger(L, 0);
-		lua_pushvalue(L, 2);
-		lua_pushcclosure(L, next_of_keys, 3);
-		lua_pushvalue(L, 1);
-		lua_pushnil(L);
-		return 3;
-	}
+	if (script_frozen_target(L, 1))
+		return order_keys(L, 2, count_keys(L, 2, &sequence));
 	size_t n = count_keys(L, 1, &sequence);
 	if (sequence) {
 		lua_pushinteger(L, (lua_Integer)n);
 		lua_pushcclosure(L, next_of_sequence, 1);
-	} else {
-		push_sorted_keys(L, 1, n);
-		lua_pushinteger(L, 0);
-		lua_pushcclosure(L, next_of_keys, 2);
+		lua_pushvalue(L, 1);
+		lua_pushnil(L);
+		return 3;
 	}
-	lua_pushvalue(L, 1);
-	lua_pushnil(L);
-	return 3;
+	return order_keys(L, 1, n);
 }
 
 static int pairs_done(lua_State *L, int status, lua_KContext ctx)

@@ -34,7 +34,8 @@
 #define LOG_BYTES_MAX   (256u << 10)      /* of them together */
 #define PCALL_DEPTH_MAX 190
 #define CLOSE_DEPTH_MAX 100
-#define DEPTH_MAX       50000 /* calls in each other; judged when the stack or what they hold grows large */
+#define C_STACK_MAX     ((size_t)2 << 20) /* bytes of it from which on no coroutine is closed inside another's closing */
+#define DEPTH_MAX       50000             /* calls in each other; judged when the stack or what they hold grows large */
 
 enum script_signal { SIGNAL_NONE, SIGNAL_PREEMPT, SIGNAL_KILL };
 enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_STACK, KILL_WAIT, KILL_COUNT };
@@ -86,6 +87,7 @@ struct call {
 	int nonyield;            /* callers in the chain of coroutines that can't yield */
 	int trusted;             /* depth of trusted functions that run */
 	int closing;             /* depth of coroutine.close */
+	uintptr_t stack;         /* where the C stack was when the outermost call began */
 	struct account *account; /* counted under, or NULL */
 	int64_t cpu_before;      /* the owner's when the call began */
 	uint64_t taken_before;
@@ -221,6 +223,11 @@ static inline void script_tick(lua_State *L, struct script *s)
 	if (__builtin_expect(s->due, 0))
 		script_overdue(L, s);
 }
+/* For a C function that can go on later: is the slice over? Then it returns script_pause at once. */
+bool script_may_pause(lua_State *L, const struct script *s);
+int script_pause(lua_State *L, lua_KContext ctx, lua_KFunction go_on);
+/* It has been in one instruction or C function for longer than the longest piece. */
+bool script_stuck(const struct call *call);
 /* The metered call that runs, or NULL when trusted code does. */
 static inline struct call *script_metered(const struct script *s)
 {
@@ -286,6 +293,9 @@ int script_call(lua_State *L);
 int script_context(lua_State *L);
 int script_used(lua_State *L);
 int script_trusted(lua_State *L);
+
+/* state.c: weak(mode[, metatable]) gives a weak table, as only trusted code can have one. */
+int script_weak(lua_State *L);
 
 /* watchdog.c */
 #define WATCHDOG_EXIT 70 /* the code with which it ends the process */

@@ -84,6 +84,11 @@ static int64_t slice_cpu(const struct call *call, int64_t now)
 	return elapsed < slice ? elapsed : slice;
 }
 
+bool script_stuck(const struct call *call)
+{
+	return call->tick_cpu && slice_cpu(call, 0) > SOLID_NS;
+}
+
 /* The loop thread is the only writer: two stores. */
 static inline void turn(struct script *s, bool runs)
 {
@@ -98,7 +103,7 @@ static void slice_begin(struct script *s, struct call *call)
 	script_tell_begin(s, call);
 	call->tick_cpu = 0;
 	call->slice_start = clock_ns(CLOCK_MONOTONIC);
-	s->due = s->over = 0;
+	s->due = s->over = call->kill != KILL_NONE;
 	s->owner = call->owner;
 	s->running = call->running;
 	if (!s->armed) {
@@ -109,7 +114,8 @@ static void slice_begin(struct script *s, struct call *call)
 	if (!call->started)
 		call->started = call->slice_start;
 	const struct owner *o = call->owner;
-	if (o->pressed || o->cpu_ns > o->cpu_max || o->wall_ns + call->slice_start - call->started > o->wall_max) {
+	if (call->kill || o->pressed || o->cpu_ns > o->cpu_max ||
+	    o->wall_ns + call->slice_start - call->started > o->wall_max) {
 		s->over = 1; /* judged at the first instruction */
 		script_arm(call->running);
 	}
@@ -129,6 +135,7 @@ static void slice_end(struct script *s, struct call *call)
 void script_enter(struct script *s, struct call *call)
 {
 	call->prev = s->call;
+	call->stack = call->prev ? call->prev->stack : (uintptr_t)__builtin_frame_address(0);
 	s->call = call;
 	if (!call->trusted)
 		slice_begin(s, call);
@@ -178,6 +185,7 @@ void script_kill(struct call *call, enum script_kill kill, const char *format, .
 	vsnprintf(call->why, sizeof call->why, format, args);
 	va_end(args);
 	call->kill = kill;
+	call->script->due = 1; /* stays: nothing of it that looks goes on */
 	if (call->script->running)
 		script_arm(call->script->running);
 }
@@ -229,7 +237,8 @@ static bool judge_memory(lua_State *L, struct call *call)
 /* True if the slice is over but its verdict isn't reached. */
 static bool judge(lua_State *L, struct script *s, struct call *call, bool solid)
 {
-	s->due = s->over = 0;
+	s->over = 0;
+	s->due = call->kill != KILL_NONE;
 	if (call->kill)
 		return false;
 	bool pending = false;
@@ -318,6 +327,22 @@ int script_die(lua_State *L)
 	return lua_yieldk(L, 0, 0, die_again);
 }
 
+bool script_may_pause(lua_State *L, const struct script *s)
+{
+	return s->over && script_metered(s) && yieldable(L, s->call);
+}
+
+int script_pause(lua_State *L, lua_KContext ctx, lua_KFunction go_on)
+{
+	struct script *s = script_of(L);
+	judge(L, s, s->call, false);
+	if (s->call->kill)
+		return script_die(L);
+	s->preempted++;
+	s->signal = SIGNAL_PREEMPT;
+	return lua_yieldk(L, 0, ctx, go_on);
+}
+
 void script_overdue(lua_State *L, struct script *s)
 {
 	struct call *call = script_metered(s);
@@ -330,6 +355,7 @@ void script_overdue(lua_State *L, struct script *s)
 	script_tell_where(L, s, call);
 	s->over = over;
 	if (call->kill) {
+		s->due = 1;
 		note_where(L, call);
 		raise_killed(L); /* in the middle of a C function, which holds nothing that only it can free */
 	}

@@ -4,12 +4,10 @@
  */
 #include "script/sort.h"
 
-#include <stdlib.h>
-
 #include "script/key.h"
 #include "script/strings.h"
 
-enum { TABLE = 1, COMPARE, STATE, FROM, TO };
+enum { TABLE = 1, COMPARE, STATE, FROM, TO, PLAIN };
 
 struct sort {
 	struct script *script;
@@ -19,7 +17,7 @@ struct sort {
 	lua_Integer left, right, out; /* next of each, and where it goes */
 };
 
-static int sort_on(lua_State *L, struct sort *t);
+static int merge_on(lua_State *L, struct sort *t);
 
 static void begin_merge(struct sort *t, lua_Integer start)
 {
@@ -48,7 +46,7 @@ static int compared(lua_State *L, int status, lua_KContext ctx)
 	(void)ctx;
 	struct sort *t = lua_touserdata(L, STATE);
 	take_smaller(L, t);
-	return sort_on(L, t);
+	return merge_on(L, t);
 }
 
 static void compare(lua_State *L, struct sort *t)
@@ -80,7 +78,7 @@ static void merge(lua_State *L, struct sort *t)
 		take(L, t, &t->right);
 }
 
-static int sort_on(lua_State *L, struct sort *t)
+static int merge_on(lua_State *L, struct sort *t)
 {
 	while (t->width < t->n) {
 		merge(L, t);
@@ -119,21 +117,20 @@ static bool plain_keys(lua_State *L, struct key *keys, lua_Integer n)
 	return true;
 }
 
-static bool sort_plain(lua_State *L, lua_Integer n)
+/* In pieces, between which others run. */
+static int sort_keys_on(lua_State *L, int status, lua_KContext ctx)
 {
-	if (!lua_isnil(L, COMPARE))
-		return false;
-	struct key *keys = lua_newuserdatauv(L, (size_t)n * sizeof *keys, 0);
-	if (!plain_keys(L, keys, n)) {
-		lua_pop(L, 1);
-		return false;
+	(void)status;
+	(void)ctx;
+	struct key_sort *keys = lua_touserdata(L, PLAIN);
+	while (!script_key_sort_piece(L, keys))
+		if (script_may_pause(L, script_of(L)))
+			return script_pause(L, 0, sort_keys_on);
+	for (size_t i = 0; i < keys->n; i++) {
+		lua_rawgeti(L, FROM, keys->from[i].place);
+		lua_seti(L, TABLE, (lua_Integer)i + 1);
 	}
-	qsort(keys, (size_t)n, sizeof *keys, script_key_compare);
-	for (int i = 0; i < n; i++) {
-		lua_rawgeti(L, FROM, keys[i].place);
-		lua_seti(L, TABLE, i + 1);
-	}
-	return true;
+	return 0;
 }
 
 int script_sort(lua_State *L)
@@ -156,8 +153,9 @@ int script_sort(lua_State *L)
 		lua_rawseti(L, FROM, i);
 		script_tick(L, t->script);
 	}
-	if (sort_plain(L, n))
-		return 0;
+	if (lua_isnil(L, COMPARE) && plain_keys(L, script_key_sort_new(L, (size_t)n)->from, n))
+		return sort_keys_on(L, LUA_OK, 0);
+	lua_settop(L, TO);
 	begin_merge(t, 1);
-	return sort_on(L, t);
+	return merge_on(L, t);
 }

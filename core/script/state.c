@@ -46,6 +46,36 @@ static void check_layout(struct script *s)
 	abort();
 }
 
+const char script_mode;
+
+/* Weak tables show when something was collected, and a long chain of weak keys takes the collector seconds. It looks for
+ * `__mode` in a metatable each time, so that setmetatable can't refuse it. Therefore the name that it looks for becomes
+ * another one, which no script can write: a text with those bytes is another text to Lua, which keeps each one once. */
+static void hide_weak_tables(lua_State *L)
+{
+	char *name = (char *)(uintptr_t)lua_pushliteral(L, "__mode");
+	name[0] = '\1';
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &script_mode);
+}
+
+int script_weak(lua_State *L)
+{
+	static const char *const modes[] = {"k", "v", "kv", NULL};
+	luaL_checkoption(L, 1, NULL, modes);
+	if (!lua_isnoneornil(L, 2))
+		luaL_checktype(L, 2, LUA_TTABLE);
+	lua_settop(L, 2);
+	lua_newtable(L);
+	lua_pushvalue(L, 2);
+	if (lua_isnil(L, -1))
+		lua_newtable(L), lua_replace(L, -2);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &script_mode);
+	lua_pushvalue(L, 1);
+	lua_rawset(L, -3);
+	lua_setmetatable(L, -2);
+	return 1;
+}
+
 lua_State *script_state_new(struct runtime *rt)
 {
 	struct script *s = xcalloc(1, sizeof *s);
@@ -59,6 +89,7 @@ lua_State *script_state_new(struct runtime *rt)
 	lua_atpanic(L, panic);
 	lua_gc(L, LUA_GCINC, 400, 200, 0); /* little lives long here: marking it less often is worth the room */
 	check_layout(s);
+	hide_weak_tables(L);
 	script_hostile(s);
 	lua_pushcfunction(L, open_all);
 	if (lua_pcall(L, 0, 0, 0) != LUA_OK) {

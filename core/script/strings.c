@@ -10,6 +10,8 @@
 
 #include "script/library.h"
 
+#define FORM_MAX (64 << 10) /* bytes of what says how to pack */
+
 /* The stock function in upvalue 1, on the same arguments. */
 static int stock(lua_State *L)
 {
@@ -65,9 +67,32 @@ static int u_codepoint(lua_State *L)
 	return stock(L);
 }
 
+/* The stock functions read it without looking at the clock. */
+static void check_form(lua_State *L, const char *who)
+{
+	size_t len;
+	luaL_checklstring(L, 1, &len);
+	if (len > FORM_MAX && script_metered(script_of(L)))
+		luaL_error(L, "%s: a format of %I KiB is longer than the limit of %d", who, (LUAI_UACINT)(len >> 10),
+			   FORM_MAX >> 10);
+}
+
+static int s_unpack(lua_State *L)
+{
+	check_form(L, "string.unpack");
+	return stock(L);
+}
+
+static int s_packsize(lua_State *L)
+{
+	check_form(L, "string.packsize");
+	return stock(L);
+}
+
 static int s_pack(lua_State *L)
 {
 	size_t total = 0;
+	check_form(L, "string.pack");
 	for (const char *p = luaL_checkstring(L, 1); *p; p++)
 		if (*p == 'c')
 			total += strtoul(p + 1, NULL, 10) < STRING_MAX * 2 ? strtoul(p + 1, NULL, 10) : STRING_MAX * 2;
@@ -76,7 +101,8 @@ static int s_pack(lua_State *L)
 }
 
 static const luaL_Reg guarded[] = {
-	{"byte", s_byte}, {"format", script_format}, {"pack", s_pack}, {"rep", s_rep}, {NULL, NULL},
+	{"byte", s_byte}, {"format", script_format}, {"pack", s_pack}, {"packsize", s_packsize},
+	{"rep", s_rep},   {"unpack", s_unpack},      {NULL, NULL},
 };
 
 static void add_guarded(lua_State *L, const char *library, const luaL_Reg *f)
@@ -91,7 +117,7 @@ static void add_guarded(lua_State *L, const char *library, const luaL_Reg *f)
 void script_push_string(lua_State *L)
 {
 	static const char *const same[] = {
-		"char", "len", "lower", "packsize", "reverse", "sub", "unpack", "upper", NULL,
+		"char", "len", "lower", "reverse", "sub", "upper", NULL,
 	};
 	lua_createtable(L, 0, 18);
 	script_copy_stock(L, "string", same);

@@ -20,13 +20,22 @@ static size_t start_at(lua_State *L, int index, size_t len)
 
 static bool is_plain(const char *pattern, size_t len)
 {
-	const char *end = pattern + len;
-	while (!strpbrk(pattern, "^$*+?.([%-")) { /* up to the next NUL */
-		pattern += strlen(pattern) + 1;
-		if (pattern > end)
-			return true;
+	for (const char *end = pattern + len; pattern < end; pattern++) {
+		switch (*pattern) {
+		case '^':
+		case '$':
+		case '*':
+		case '+':
+		case '?':
+		case '.':
+		case '(':
+		case '[':
+		case '%':
+		case '-':
+			return false;
+		}
 	}
-	return false;
+	return true;
 }
 
 /* Most searches end at one of the first candidates; memmem takes longer to begin, but its time is linear. */

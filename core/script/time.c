@@ -28,7 +28,7 @@ static int field(lua_State *L, const char *name, int otherwise, int offset)
 		if (otherwise < 0)
 			return luaL_error(L, "field '%s' missing in date table", name);
 		n = otherwise;
-	} else if (n - offset < INT32_MIN / 2 || n - offset > INT32_MAX / 2) {
+	} else if (n < INT32_MIN / 2 + offset || n > INT32_MAX / 2 + offset) {
 		return luaL_error(L, "field '%s' is out-of-bound", name);
 	}
 	lua_pop(L, 1);

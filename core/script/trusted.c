@@ -24,6 +24,8 @@ static int trusted_call(lua_State *L)
 		lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
 		return lua_gettop(L);
 	}
+	if (script_metered(s) && script_killed(s))
+		return script_die(L); /* the `__close` of a script that was ended */
 	script_trusted_begin(s, s->call);
 	return trusted_done(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, 0, trusted_done), 0);
 }

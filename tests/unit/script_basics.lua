@@ -129,6 +129,42 @@ do
   assert(not fine and e.kind == "cpu")
 end
 
+-- what was ended where it can't yield runs no trusted function in its closes, and nothing after one
+do
+  local ran = {}
+  local closed = script.environment { sleep = runtime.sleep, fine = script.trusted(function() ran[#ran + 1] = "trusted" end),
+    note = function() ran[#ran + 1] = "note" end }
+  local fn = assert(script.load([[
+    local first <close> = setmetatable({}, { __close = function() note() end })
+    local second <close> = setmetatable({}, { __close = fine })
+    string.gsub("a", "a", function()
+      local third <close> = setmetatable({}, { __close = function() note() end })
+      local fourth <close> = setmetatable({}, { __close = fine })
+      coroutine.wrap(function() sleep(1) end)()
+    end)]], "@closed.lua", closed))
+  local ok, e = script.call({}, nil, fn)
+  assert(not ok and e.message:find("it can't wait inside", 1, true) and #ran == 0, table.concat(ran, " "))
+end
+
+-- sorting lets others run, and nobody sees it
+do
+  local before, turns, beating = slice(200), 0, true
+  runtime.spawn(function() while beating do turns = turns + 1 runtime.sleep(0) end end)
+  local ok, e = script.call({}, { cpu = 60000, wall = 60000 }, assert(script.load([[
+    local t, names, n = {}, {}, 20000
+    for i = 1, n do t[i] = i * 7919 % 20011 names[("k%06d"):format(t[i])] = t[i] end
+    local in_coroutine = coroutine.wrap(function() table.sort(t) coroutine.yield(1) return 2 end)
+    assert(in_coroutine() == 1 and in_coroutine() == 2)
+    for i = 2, n do assert(t[i - 1] < t[i]) end
+    local last = ""
+    for k, v in pairs(names) do assert(last < k and v == tonumber(k:sub(2))) last = k end
+    return true]], "@sort.lua", env)))
+  beating = false
+  assert(ok, ok or e.message)
+  assert(slice(2000) - before > 10 and turns > 10, turns)
+  runtime.sleep(1)
+end
+
 -- wall time
 do
   local _, ok, e = run("sleep(30) sleep(1) while true do end", { wall = 20 })

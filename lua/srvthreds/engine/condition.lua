@@ -2,6 +2,7 @@
 -- Matching a condition tree against an event. Nothing is changed here: what an `and` would remember and which on_true
 -- functions would run come back as a result, for the step to carry out.
 
+local script = require "core.script"
 local where = require "srvthreds.pattern.where"
 
 local condition = {}
@@ -106,7 +107,7 @@ end
 condition.nothing = { outcome = "not_matched", on_true = NONE, remember = NONE, forget = NONE }
 
 -- The result of a reaction that is one filter: always the same.
-local whole = setmetatable({}, { __mode = "k", __index = function(t, c)
+local whole = script.weak("k", { __index = function(t, c)
   local result = { outcome = "matched", on_true = c.on_true and { c } or NONE, remember = NONE, forget = NONE, directives = c }
   t[c] = result
   return result

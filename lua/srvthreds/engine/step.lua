@@ -408,7 +408,7 @@ end
 
 -- The record of a step with one transition and nothing else to say: the same few texts again and again.
 -- pattern -> outcome -> from -> to -> text
-local records = setmetatable({}, { __mode = "k" })
+local records = script.weak "k"
 
 local function at(t, key)
   local inner = t[key]

@@ -3,6 +3,7 @@
 -- text of an event's data. A template is compiled once, to texts and, between them, what its functions give.
 
 local json = require "core.json"
+local script = require "core.script"
 local limits = require "srvthreds.engine.limits"
 
 local template = {}
@@ -220,7 +221,7 @@ local function plain(step, v)
   step:fail("transform", ("a transform gives a table {title=, description=, display=, advice=, content=, re=}, not a %s"):format(type(v)))
 end
 
-local compiled = setmetatable({}, { __mode = "k" })
+local compiled = script.weak "k"
 
 ---@param transform table|function
 ---@param step table its call runs a script function with (event, thred), its fail raises

@@ -19,7 +19,7 @@ local function word_of(key) return type(key) == "string" and key or "a " .. type
 
 -- A node is an empty table to the script; what it stands for is in the notes of its load.
 local function new_notes()
-  local notes = setmetatable({}, { __mode = "k" })
+  local notes = script.weak "k"
   local meta = { __metatable = false }
 
   function meta.__newindex(node, key)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Who may send what a reaction takes: allowed_sources and allowed_roles.
 local regex = require "core.regex"
+local script = require "core.script"
 
 local sources = {}
 
@@ -25,7 +26,7 @@ local function prepare(list)
 end
 
 -- By the list itself, so that it is prepared once a load.
-local prepared = setmetatable({}, { __mode = "k" })
+local prepared = script.weak "k"
 
 local function source_allowed(list, id, lookups)
   local kinds = prepared[list]

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Declared conditions over events: compiled to closures, and explained field by field.
 local json = require "core.json"
+local script = require "core.script"
 
 local where = {}
 
@@ -114,7 +115,7 @@ local function compile_item(item)
 end
 
 -- Items and lists of them, compiled on first use and kept as long as they live.
-local compiled = setmetatable({}, { __mode = "k" })
+local compiled = script.weak "k"
 
 ---Does the event fulfil one declared condition?
 ---@param item table of C.where
