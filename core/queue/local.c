@@ -162,7 +162,7 @@ static bool is_aside(const struct topic *t)
 
 bool local_waited(const struct pending *p)
 {
-	return is_aside(p->topic) && p->d.target.data && p->d.event && !p->emitted;
+	return (p->late || is_aside(p->topic)) && p->d.target.data && p->d.event && !p->emitted;
 }
 
 struct span local_retry_topic(const struct pending *p)
@@ -184,6 +184,7 @@ void local_put(struct local_queue *q, const struct local_put *put)
 	d.n = sqlite_add_queue(q->s, put, (struct span){t->name, t->len});
 	struct pending *p = pending_new(q, t, &d);
 	p->emitted = put->emitted;
+	p->late = put->late;
 	if (put->ref_of && put->ref_of->shared) {
 		p->shared = put->ref_of->shared;
 		p->shared->count++;

@@ -26,6 +26,7 @@ struct pending {
 	size_t bytes;              /* that it keeps in memory */
 	bool of_event;             /* settling it completes the event's row */
 	bool emitted;              /* its event is one that a step emitted */
+	bool late;                 /* a target of an event that has no outcome before one of them has */
 	bool old;                  /* of the backlog of this start */
 	bool running;
 };
@@ -35,7 +36,7 @@ struct local_put {
 	int tries; /* how often it was a dead letter before */
 	struct span topic, target, message, doc, id, source;
 	const struct pending *ref_of; /* whose ref holds the doc */
-	bool emitted;
+	bool emitted, late;
 };
 
 struct local_queue *local_new(struct sqlite *s);
@@ -44,7 +45,8 @@ struct queue *local_base(struct local_queue *q);
 
 struct pending *local_find(struct local_queue *q, int64_t n);
 struct span local_doc(const struct pending *p);
-bool local_waited(const struct pending *p); /* one target of an event, put aside by the engine until later */
+bool local_waited(
+	const struct pending *p); /* a target of an event whose outcome may be told by it: late or put aside */
 struct span local_retry_topic(const struct pending *p); /* where it comes again after it was a dead letter */
 void local_put(struct local_queue *q, const struct local_put *put);
 /* An accept that can't wait (it is part of a commit): duplicates are looked up at once. */

@@ -10,7 +10,7 @@
 struct row {
 	int64_t source;
 	struct delivery d; /* spans owned */
-	bool of_event, emitted;
+	bool of_event, emitted, late;
 };
 
 struct page {
@@ -23,11 +23,11 @@ struct page {
 };
 
 static const char events[] =
-	"select n,n,at,null,null,source,body,json_extract(body,'$.id'),null from event indexed by event_open "
+	"select n,n,at,null,null,source,body,json_extract(body,'$.id'),null,null from event indexed by event_open "
 	"where outcome is null and source>0 and n>?1 union all ";
 static const char messages[] =
-	"select q.n,q.event,q.at,q.target,q.body,e.source,e.body,json_extract(e.body,'$.id'),q.tries from queue q "
-	"left join event e on e.n=q.event where q.n>?1 and q.topic=?2 order by 1 limit ?3";
+	"select q.n,q.event,q.at,q.target,q.body,e.source,e.body,json_extract(e.body,'$.id'),q.tries,e.outcome=?4 from "
+	"queue q left join event e on e.n=q.event where q.n>?1 and q.topic=?2 order by 1 limit ?3";
 
 static void page_row(struct row *r, sqlite3_stmt *st)
 {
@@ -40,6 +40,7 @@ static void page_row(struct row *r, sqlite3_stmt *st)
 	r->d.doc = sqlite_column_copy(st, 6);
 	r->d.id = sqlite_column_copy(st, 7);
 	r->d.tries = sqlite3_column_int(st, 8);
+	r->late = sqlite3_column_int(st, 9) && r->d.target.data;
 	r->emitted = r->d.event && r->source == 0;
 	r->of_event = r->source > 0 && !r->d.target.data && !r->d.message.data;
 }
@@ -56,6 +57,7 @@ static void page_work(struct sqlite_read *read, struct sqlite_reader *reader)
 	sqlite3_bind_int64(st, 1, page->after);
 	sqlite3_bind_int64(st, 2, page->word);
 	sqlite3_bind_int(st, 3, TOPIC_PAGE);
+	sqlite3_bind_int(st, 4, OUTCOME_QUEUED);
 	int rc = SQLITE_DONE;
 	size_t size = 0;
 	while (size < PAGE_BYTES && (rc = sqlite3_step(st)) == SQLITE_ROW) {
@@ -88,6 +90,7 @@ static void take_row(struct topic *t, struct row *r)
 	p = pending_new(q, t, &r->d);
 	p->of_event = r->of_event;
 	p->emitted = r->emitted;
+	p->late = r->late;
 	p->old = p->d.n < q->start_n && t->engine;
 	q->old += p->old;
 	topic_offer(t, p);

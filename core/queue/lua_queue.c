@@ -270,6 +270,24 @@ struct lua_consumer {
 	int fn, class; /* references */
 };
 
+static void consumer_free(lua_State *L, struct lua_consumer *c)
+{
+	luaL_unref(L, LUA_REGISTRYINDEX, c->fn);
+	luaL_unref(L, LUA_REGISTRYINDEX, c->class);
+	c->fn = c->class = LUA_NOREF;
+}
+
+/* Pushes the table of this queue's consumers, by topic. */
+static void push_consumers(lua_State *L, struct lua_store *o)
+{
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &o->queue) == LUA_TTABLE)
+		return;
+	lua_pop(L, 1);
+	lua_newtable(L);
+	lua_pushvalue(L, -1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &o->queue);
+}
+
 static void set_running(void *arg, uint64_t key)
 {
 	struct lua_store *o = arg;
@@ -292,22 +310,31 @@ static int l_consume(lua_State *L)
 	size_t len;
 	const char *topic = luaL_checklstring(L, 2, &len);
 	lua_settop(L, 4);
+	if (!lua_isnil(L, 3))
+		luaL_checktype(L, 3, LUA_TFUNCTION);
+	push_consumers(L, o); /* 5 */
+	lua_pushvalue(L, 2);
+	if (lua_rawget(L, 5) == LUA_TUSERDATA) /* 6 */
+		consumer_free(L, lua_touserdata(L, 6));
 	if (lua_isnil(L, 3)) {
 		queue_consume(o->queue, (struct span){topic, len}, NULL);
+		lua_pushvalue(L, 2);
+		lua_pushnil(L);
+		lua_rawset(L, 5);
 		return 0;
 	}
-	luaL_checktype(L, 3, LUA_TFUNCTION);
-	/* Owned by Lua, for as long as the state lives: a topic's consumer is seldom replaced. */
 	struct lua_consumer *c = lua_newuserdatauv(L, sizeof *c, 0);
-	luaL_ref(L, LUA_REGISTRYINDEX);
-	c->owner = o;
-	c->class = LUA_NOREF;
-	if (!lua_isnil(L, 4))
-		c->class = luaL_ref(L, LUA_REGISTRYINDEX);
-	lua_settop(L, 3);
+	*c = (struct lua_consumer){o, LUA_NOREF, LUA_NOREF};
+	lua_pushvalue(L, 2);
+	lua_insert(L, -2);
+	lua_rawset(L, 5);
+	lua_pushvalue(L, 3);
 	c->fn = luaL_ref(L, LUA_REGISTRYINDEX);
-	struct consumer consumer = {.arg = c, .deliver = deliver};
-	queue_consume(o->queue, (struct span){topic, len}, &consumer);
+	if (!lua_isnil(L, 4)) {
+		lua_pushvalue(L, 4);
+		c->class = luaL_ref(L, LUA_REGISTRYINDEX);
+	}
+	queue_consume(o->queue, (struct span){topic, len}, &(struct consumer){.arg = c, .deliver = deliver});
 	return 0;
 }
 

@@ -22,7 +22,7 @@ struct store_class {
 	int (*begin)(struct store *s, struct span id, const struct reservation *r, struct begun *out, begun_fn fn,
 		     void *arg, struct error *e);
 	int64_t (*commit)(struct step *step, const struct store_changes *changes, struct error *e);
-	void (*abort)(struct step *step);
+	void (*abort)(struct step *step, bool fires_again);
 	void (*look)(struct store *s, const struct look *look, rows_fn fn, void *arg);
 	int64_t (*put_pattern)(struct store *s, const struct store_pattern *pattern, struct error *e);
 	int64_t (*put_meta)(struct store *s, struct span key, struct span value, struct error *e);

@@ -239,6 +239,17 @@ static int step_advance(lua_State *L)
 	return commit(L, s, &changes, ADVANCE_AFTER);
 }
 
+/* step:put_off(): the caller has taken its due time over. */
+static int step_put_off(lua_State *L)
+{
+	struct lua_step *s = step_check(L);
+	struct step *step = s->step;
+	s->step = NULL;
+	if (step && s->owner->store)
+		store_put_off(step);
+	return 0;
+}
+
 /* Also when the step is collected; after a commit or an abort: nothing. */
 static int step_abort(lua_State *L)
 {
@@ -264,11 +275,8 @@ static void add_columns(lua_State *L)
 
 void lua_step_open(lua_State *L)
 {
-	static const luaL_Reg methods[] = {{"commit", step_commit},
-					   {"advance", step_advance},
-					   {"abort", step_abort},
-					   {"thred", step_take_thred},
-					   {NULL, NULL}};
+	static const luaL_Reg methods[] = {{"commit", step_commit},   {"advance", step_advance},  {"abort", step_abort},
+					   {"put_off", step_put_off}, {"thred", step_take_thred}, {NULL, NULL}};
 	lua_store_class(L, LUA_STEP_NAME, methods, step_abort);
 	add_columns(L);
 	lua_pop(L, 1);

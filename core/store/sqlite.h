@@ -225,7 +225,7 @@ void sqlite_threds_forget(struct sqlite *s, const struct error *e);
 int sqlite_begin(struct store *base, struct span id, const struct reservation *r, struct begun *out, begun_fn fn,
 		 void *arg, struct error *e);
 int64_t sqlite_commit(struct step *step, const struct store_changes *changes, struct error *e);
-void sqlite_abort(struct step *step);
+void sqlite_abort(struct step *step, bool fires_again);
 void sqlite_step_end(struct sqlite_step *step);
 int64_t sqlite_apply(struct sqlite *s, struct sqlite_step *step, const struct store_changes *changes, struct error *e);
 int64_t sqlite_add_event(struct sqlite *s, const struct op_event *event, struct span rec, struct span body);

@@ -198,7 +198,7 @@ static int64_t record(struct commit *c)
 	return sqlite_add_event(s, &row, x->rec, (struct span){NULL, 0});
 }
 
-/* An event whose every target was put aside is "queued" until one of them is done: matched if any matched, else the first. */
+/* An event whose every target comes later is "queued" until one of them is done: matched if any matched, else the first. */
 static void late_outcome(struct commit *c)
 {
 	int outcome = c->changes->outcome;
@@ -259,6 +259,7 @@ static void pass_on(struct commit *c, const struct store_message *m)
 		put.id = d->id;
 		put.source = d->source;
 		put.emitted = c->delivery->emitted;
+		put.late = m->target.data && (c->delivery->late || c->changes->outcome == OUTCOME_QUEUED);
 		put.tries = span_same(m->target, d->target) ? d->tries : 0; /* the delivery itself, put aside */
 	}
 	local_put(c->s->local, &put);
@@ -386,7 +387,7 @@ int64_t sqlite_commit(struct step *base, const struct store_changes *changes, st
 	struct sqlite_step *step = (struct sqlite_step *)base;
 	int64_t ticket = sqlite_apply(step->s, step, changes, e);
 	if (ticket < 0 || step->reserved)
-		sqlite_abort(base); /* refused, or a start that made no thred: the instance goes back */
+		sqlite_abort(base, true); /* refused, or a start that made no thred: the instance goes back */
 	else
 		sqlite_step_end(step);
 	return ticket;

@@ -303,7 +303,7 @@ void sqlite_step_end(struct sqlite_step *step)
 	grant(s);
 }
 
-void sqlite_abort(struct step *base)
+void sqlite_abort(struct step *base, bool fires_again)
 {
 	struct sqlite_step *step = (struct sqlite_step *)base;
 	struct sqlite *s = step->s;
@@ -314,7 +314,7 @@ void sqlite_abort(struct step *base)
 			step->pattern->last = step->last_before;
 	}
 	/* A timer that fired and whose step failed comes again, but not at once. */
-	if (t && t->where == WHERE_LIVE && t->due && !due_has(&s->due, t->n)) {
+	if (fires_again && t && t->where == WHERE_LIVE && t->due && !due_has(&s->due, t->n)) {
 		int64_t again = runtime_now(s->rt) + 1000;
 		due_again(&s->due, t->n, (struct span){t->id, t->id_len}, t->due, t->due > again ? t->due : again);
 		sqlite_due_arm(s);

@@ -94,7 +94,12 @@ int64_t store_commit(struct step *step, const struct store_changes *changes, str
 
 void store_abort(struct step *step)
 {
-	step->store->class->abort(step);
+	step->store->class->abort(step, true);
+}
+
+void store_put_off(struct step *step)
+{
+	step->store->class->abort(step, false);
 }
 
 int store_lock(struct store *s, struct span name, struct store_lock **out, locked_fn fn, void *arg)

@@ -155,6 +155,8 @@ struct store_changes {
 /* Both end the step. commit: the ticket, or -1 with `e` when the step's fence is old or the changes make no sense. */
 int64_t store_commit(struct step *step, const struct store_changes *changes, struct error *e);
 void store_abort(struct step *step);
+/* As store_abort; and its due time, which has fired, doesn't fire again by itself: the caller sees to that. */
+void store_put_off(struct step *step);
 
 /* Named first come, first served locks in memory. Release exactly once, also after `failed`. */
 struct store_lock;

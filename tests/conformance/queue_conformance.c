@@ -407,6 +407,43 @@ static void outcome_of_what_was_put_aside(void **state)
 	bed_close(b);
 }
 
+/* The same when its pattern resumes before they are put aside: they run where targets run, and may move once more. */
+static void outcome_of_what_runs_after_all(void **state)
+{
+	struct bed *b = open_bed(state);
+	bed_consume(b, "engine");
+	struct accept a = an_event("ann", "e", "x");
+	bed_accept(b, &a);
+	until_count(b, 1);
+	struct store_message list[] = {{text("engine/targets"), text("a"), {NULL, 0}},
+				       {text("engine/targets"), text("b"), {NULL, 0}}};
+	struct store_changes c = no_changes();
+	struct error e = {0};
+	c.delivery = b->got[0].n;
+	c.outcome = OUTCOME_QUEUED;
+	c.messages = list;
+	c.message_count = 2;
+	bed_durable(b, queue_settle(b->queue, &c, &e));
+	if (b->durable)
+		bed_reopen(b);
+	b->count = 0;
+	bed_consume(b, "engine");
+	bed_consume(b, "engine/targets");
+	until_count(b, 2);
+	c = no_changes();
+	c.delivery = b->got[0].n;
+	c.messages = &(struct store_message){text("engine"), text("a"), {NULL, 0}};
+	c.message_count = 1;
+	bed_durable(b, queue_settle(b->queue, &c, &e));
+	until_count(b, 3);
+	assert_int_equal(outcome_of(b, "e"), OUTCOME_QUEUED);
+	bed_durable(b, settle(b, b->got[2].n, OUTCOME_NO_PATTERN));
+	assert_int_equal(outcome_of(b, "e"), OUTCOME_NO_PATTERN);
+	bed_durable(b, settle(b, b->got[1].n, OUTCOME_MATCHED));
+	assert_int_equal(outcome_of(b, "e"), OUTCOME_MATCHED);
+	bed_close(b);
+}
+
 static void told(void *arg, const struct accepted *result, const struct error *e)
 {
 	assert_null(e);
@@ -532,6 +569,7 @@ int queue_conformance(const char *scheme, bool durable, bool virtual_time)
 		BED_TEST(bytes_in_memory_are_bounded),
 		BED_TEST(put_aside_and_given_back),
 		BED_TEST(outcome_of_what_was_put_aside),
+		BED_TEST(outcome_of_what_runs_after_all),
 		BED_TEST(old_things_are_swept),
 	};
 	return cmocka_run_group_tests_name(scheme, tests, NULL, NULL);

@@ -131,6 +131,48 @@ t.test("two paused patterns: each resumes by itself; the event's outcome is matc
   w:close()
 end)
 
+t.test("two paused patterns that have gone on between an event's routing and its targets: it gets its outcome", function()
+  local w = world.new()
+  w:pattern(COUNT)
+  w:pattern(OTHER)
+  pause(w, "count")
+  pause(w, "other")
+  local settle, seen = w.engine.settle, nil
+  function w.engine.settle(self, delivery, changes, after)
+    settle(self, delivery, changes, after)
+    if changes.outcome ~= "queued" or seen then return end
+    seen, self.pauses.held = #changes.messages, {} -- nothing waits: resuming is done at once
+  end
+  w:send { id = "b", type = "begin" }
+  w:advance(200)
+  t.eq(seen, 2)
+  t.eq(next(w.engine.pauses.held), nil)
+  t.eq(w:titles "ann" .. w:titles "bob", "begunother")
+  t.eq(world.task(function() return w.store:event("b", "ann") end).outcome, "matched")
+  w:close()
+end)
+
+t.test("a pattern that is paused and resumed again and again leaves nothing behind", function()
+  local w = world.new()
+  w:pattern(COUNT)
+  local function held()
+    local n = 0
+    for _, v in pairs(debug.getregistry()) do
+      if type(v) == "function" then n = n + 1 end
+    end
+    return n
+  end
+  pause(w, "count")
+  resume(w, "count")
+  local before = held()
+  for _ = 1, 20 do
+    pause(w, "count")
+    resume(w, "count")
+  end
+  t.eq(held(), before)
+  w:close()
+end)
+
 local OPEN = [[p.pattern "Open" {
   p.reaction "begin" { p.where { type = "open" } { on_true = function(_, thred) thred.seen = "" end } },
   p.reaction "wait" { allow_unbound_events = true, p.where { type = "add" } {
@@ -157,7 +199,13 @@ t.test("expiries wait too, and come after what was accepted before them", functi
   local idle = w:outcome { type = "begin" }.threds[1]
   pause(w, "count")
   w:outcome { type = "add", thredId = id, values = { n = 1 } }
+  local due, fired = w.engine.due, 0
+  function w.engine.due(...)
+    fired = fired + 1
+    return due(...)
+  end
   w:advance(2 * 3600 * 1000)
+  t.eq(fired, 2) -- and not again each second
   t.eq(w:thred(idle).reaction, "count")
   w:outcome { type = "add", thredId = id, values = { n = 2 } }
   resume(w, "count")

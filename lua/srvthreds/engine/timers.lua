@@ -48,7 +48,7 @@ function timers.due(self, id, due)
       if handle then handle:abort() end
       return
     end
-    if row.status == "active" and self.pauses:holds_timer(row.pattern, id, due) then return handle:abort() end
+    if row.status == "active" and self.pauses:holds_timer(row.pattern, id, due) then return handle:put_off() end
     local done, err = pcall(run, self, handle, row, nil)
     if done then return end
     handle:abort()
