@@ -28,6 +28,18 @@ def settle(server):
     until(idle, 30, "the queue to be empty")
 
 
+def catch_up(server):
+    """What waits now comes to its end: an event that met the point at three starts in a row would be a dead letter, as
+    what kills the process must be."""
+    with closing(sqlite3.connect(f"file:{server.data}/srvthreds.db?mode=ro", uri=True)) as db:
+        last, = db.execute("select max(n) from event").fetchone()
+
+        def waiting():
+            return db.execute("select (select count(*) from event where source>0 and outcome is null and n<=?1)"
+                              " + (select count(*) from queue where n<=?1)", (last,)).fetchone()[0]
+        until(lambda: not waiting(), 30, "the backlog")
+
+
 def free(server, senders, threds):
     """No lock is left: each source's next event is routed, and each thred takes one."""
     for at, thred in enumerate([None] * len(senders) + threds):
@@ -62,6 +74,7 @@ def run(tmp_path, total, kills, seconds, pause=(0.05, 0.5)):
                 until(lambda: not server.running(), 30, f"the process to end at {point}")
                 server.wait_exit()
                 server.start()
+                catch_up(server)
         if not server.running():
             server.start()
         until(lambda: not any(s.is_alive() for s in senders), 120, "every event to be accepted")
@@ -104,8 +117,8 @@ def test_named_points(tmp_path, point):
 
 # What stands in the report, and what must make it stand there.
 DAMAGE = [
-    ("accepted from p1 and lost", "delete from event where json_extract(body, '$.id')='p1-1'"),
-    ("stored of p1, who didn't", "update event set body=replace(body, '\"p1-1\"', '\"x\"') where source>0"),
+    ("accepted from p1 and lost", "delete from event where json_extract(body, '$.id')='FIRST'"),
+    ("stored of p1, who didn't", "update event set body=replace(body, '\"FIRST\"', '\"x\"') where source>0"),
     ("events stored twice", "insert into event(source, outcome, body) select source, outcome, body from event "
                             "where source>0 limit 1"),
     ("events without outcome", "update event set outcome=null where n=(select max(n) from event where source>0)"),
@@ -137,7 +150,7 @@ def test_each_count_can_differ(tmp_path):
         shutil.copy(database, copy)
         with closing(sqlite3.connect(copy, isolation_level=None)) as db:
             db.execute("pragma writable_schema=on")
-            assert db.execute(damage).rowcount > 0, word
+            assert db.execute(damage.replace("FIRST", events["p1"][0]["id"])).rowcount > 0, word
         found = report(copy, senders, events)
         if not any(word in line for line in found):
             missed.append((word, found))
