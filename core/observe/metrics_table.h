@@ -31,6 +31,8 @@
 	X(BUDGET_EXCEEDED, COUNTER, "script_budget_exceeded_total", "pattern,reaction,kind", 1000,                     \
 	  "Scripts stopped by their limits of cpu, wall, memory or stack")                                             \
 	X(PATTERNS_PAUSED, GAUGE, "patterns_paused", "", 1, "Patterns that are paused")                                \
+	X(AGENTS_PAUSED, GAUGE, "agents_paused", "", 1, "Agents that are paused")                                      \
+	X(AGENT_WAITING, GAUGE, "agent_messages_waiting", "agent", 200, "Messages that wait for a paused agent")       \
 	X(PATTERN_WAITING, GAUGE, "pattern_events_waiting", "pattern", 200, "Events that wait for a paused pattern")   \
 	X(HEAP, GAUGE, "heap_bytes", "", 1, "Memory that the process has allocated, of Lua and all else")              \
 	X(QUEUE_BYTES, GAUGE, "queue_bytes", "", 1, "Memory of events that are not processed yet")                     \

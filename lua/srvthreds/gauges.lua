@@ -7,12 +7,13 @@ local runtime = require "core.runtime"
 local gauges = {}
 gauges.__index = gauges
 
----@param options { store: table, queue: table, directory: table, patterns: table, pauses: table?, registry: table?, pressure: table? }
+---@param options { store: table, queue: table, directory: table, patterns: table, pauses: table?, agents: table?,
+---  registry: table?, pressure: table? }
 ---@return fun() collect to be called in a task before metrics.text
 function gauges.collector(options)
   local self = setmetatable({
     store = options.store, queue = options.queue, directory = options.directory, patterns = options.patterns,
-    pauses = options.pauses, registry = options.registry, pressure = options.pressure,
+    pauses = options.pauses, agents = options.agents, registry = options.registry, pressure = options.pressure,
     shown = {}, known = {},
   }, gauges)
   return function() self:collect() end
@@ -56,6 +57,10 @@ local function paused(self)
     gauge(self, "pattern_events_waiting", { pattern = p.id }, p.id):set(p.waiting)
   end
   gauge(self, "patterns_paused", {}):set(n)
+  if not self.agents then return end
+  local list = self.agents.pauses:list()
+  for _, p in ipairs(list) do gauge(self, "agent_messages_waiting", { agent = p.id }, p.id):set(p.waiting) end
+  gauge(self, "agents_paused", {}):set(#list)
 end
 
 local function sessions(self)

@@ -150,6 +150,12 @@ local function load_profile(self, asked, default)
   end
 end
 
+local function pause_options(self)
+  local config = self.config
+  return { after = config["pause.after"], within = config["pause.within"], events = config["pause.events"],
+    waiting = config["pause.waiting"] }
+end
+
 local function start_engine(self)
   self.patterns = patterns.new(self.store)
   self.patterns:load()
@@ -158,10 +164,7 @@ local function start_engine(self)
     store = self.store, queue = self.queue, patterns = self.patterns, directory = self.directory,
     push = function(who, id, bytes) self.registry:push(who, id, bytes) end,
     pressure = self.pressure, records = self.records,
-    pauses = {
-      after = self.config["pause.after"], within = self.config["pause.within"], events = self.config["pause.events"],
-      waiting = self.config["pause.waiting"],
-    },
+    pauses = pause_options(self),
   }
 end
 
@@ -175,7 +178,10 @@ local function start_persistence(self)
 end
 
 local function start_agents(self)
-  self.agents = agents.new { store = self.store, queue = self.queue, directory = self.directory, docdb = self.docdb }
+  self.agents = agents.new { store = self.store, queue = self.queue, directory = self.directory, docdb = self.docdb,
+    pauses = pause_options(self) }
+  self.agents.pauses:load()
+  function self.engine.also_failed() self.agents.pauses:failed() end
   local names = {}
   for name, agent in pairs(self.profile and self.profile.agents or {}) do
     if agent.file then names[#names + 1] = name end
@@ -233,17 +239,18 @@ local function listen(self)
     version = version.string, pressure = self.pressure, refused = metrics.counter "srvthreds_events_refused_total",
     wait_for = function(n, fn) return self.engine:wait_for(n, fn) end, waiting = 0, waiting_bytes = 0,
   }
-  local api = admin.new { engine = self.engine, store = self.store, queue = self.queue, live = self.live, auth = self.auth,
-    directory = self.directory, version = version.string }
+  local api = admin.new { engine = self.engine, store = self.store, queue = self.queue, live = self.live, agents = self.agents,
+    auth = self.auth, directory = self.directory, version = version.string }
   self.health = health.new { service = "srvthreds", version = version.string }
   self.health:check("store", function() return self.store:ready() end)
   self.health:check("docdb", function() return self.docdb:ready() end)
   self.health:collect(gauges.collector {
     store = self.store, queue = self.queue, directory = self.directory, patterns = self.patterns,
-    pauses = self.engine.pauses, registry = self.registry, pressure = self.pressure,
+    pauses = self.engine.pauses, agents = self.agents, registry = self.registry, pressure = self.pressure,
   })
   self.health:note("memory", function() return self.pressure:summary() end)
   self.health:note("patterns", function() return self.engine.pauses:summary() end)
+  self.health:note("agents", function() return self.agents.pauses:summary() end)
   self.health:collect(function() count_refused(self, sessions.refused) end)
   local function on_health(req) return self.health:handle(req) end
   local function on_admin(req) return api:handle(req) end

@@ -12,7 +12,7 @@ local feed = require "srvthreds.admin.feed"
 local admin = {}
 admin.__index = admin
 
-local RESOURCES = { "threds", "patterns", "events", "dead", "stats", "log", "live" }
+local RESOURCES = { "threds", "patterns", "agents", "events", "dead", "stats", "log", "live" }
 
 local function routes()
   local list = {}
@@ -26,6 +26,7 @@ end
 ---@field engine table
 ---@field store table
 ---@field queue table
+---@field agents table? who runs the agents of this process
 ---@field live srvthreds.Live? without it patterns can't be turned on and off
 ---@field auth table
 ---@field directory table
@@ -35,8 +36,8 @@ end
 ---@param options srvthreds.AdminOptions
 function admin.new(options)
   local self = setmetatable({
-    engine = options.engine, store = options.store, queue = options.queue, live = options.live, auth = options.auth,
-    directory = options.directory, version = options.version, routes = routes(), started = runtime.now(),
+    engine = options.engine, store = options.store, queue = options.queue, live = options.live, agents = options.agents,
+    auth = options.auth, directory = options.directory, version = options.version, routes = routes(), started = runtime.now(),
   }, admin)
   self.feed = feed.new(options.engine, options.watchers)
   return self

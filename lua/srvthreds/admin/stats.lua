@@ -25,7 +25,11 @@ local function paused(admin)
   local list = {}
   for i, p in ipairs(admin.engine.pauses:list()) do
     list[i] = admin.engine.pauses:shown(p.id)
-    list[i].id = p.id
+    list[i].id, list[i].kind = p.id, "pattern"
+  end
+  for _, p in ipairs(admin.agents and admin.agents.pauses:list() or {}) do
+    p.kind = "agent"
+    list[#list + 1] = p
   end
   return json.array(list)
 end

@@ -14,20 +14,25 @@ local declaration = require "srvthreds.agent.declaration"
 local documents = require "srvthreds.agent.documents"
 local durations = require "srvthreds.durations"
 local events = require "srvthreds.engine.event"
+local failure = require "srvthreds.engine.failure"
 local ids = require "srvthreds.engine.ids"
+local pauses = require "srvthreds.agent.pauses"
 
 local runner = {}
 runner.__index = runner
 
+local KILLED = 3 -- so often a message may end the process
 local LIMITS = { cpu = 2000, wall = 300000, memory = 64 << 20 }
 
----@param options table { store, queue, directory, docdb? }
+---@param options table { store, queue, directory, docdb?, pauses: srvthreds.PauseOptions? }
 function runner.new(options)
-  return setmetatable({
+  local self = setmetatable({
     store = options.store, queue = options.queue, directory = options.directory, key = options.store:key(),
     docdb = options.docdb,
     log = logs.logger { module = "agent" }, agents = {},
   }, runner)
+  self.pauses = pauses.new(options.store, options.pauses, function(id) self:turn(id) end)
+  return self
 end
 
 -- What an agent's script sees beside the whitelist.
@@ -57,27 +62,30 @@ function runner.load(node, source, file)
   local read, wrong = declaration.read(spec)
   if not read then return nil, ("%s: %s"):format(file, wrong) end
   local own = read.limits or LIMITS
-  local known, meter = pcall(script.meter, { pattern = "agent " .. node.id, file = file, cpu = own.cpu or LIMITS.cpu,
-    wall = own.wall or LIMITS.wall, memory = own.memory or LIMITS.memory })
+  local known, meter = pcall(script.meter, { pattern = "agent " .. node.id, version = runtime.sha256(source),
+    cpu = own.cpu or LIMITS.cpu, wall = own.wall or LIMITS.wall, memory = own.memory or LIMITS.memory })
   if not known then return nil, ("%s: %s"):format(file, tostring(meter)) end
   return read, meter
 end
 
+-- Of one message, or of one call by the clock: the limits hold for all that is called with it together.
 local function context()
   return { now = runtime.now(), seed = math.random(1 << 40) }
 end
 
-local function write_log(node, lines)
+local function write_log(node, c)
+  local lines = c.log
+  c.log = nil
   for _, line in ipairs(lines or {}) do node.log.info(line) end
 end
 
 -- A script function; an error becomes an error table with the agent's name.
-local function call(node, fn, ...)
-  local c = context()
+local function call(node, c, fn, ...)
   local ok, v, second = script.call(c, node.meter, fn, ...)
-  write_log(node, c.log)
+  write_log(node, c)
   if ok then return v, second end
   budget.failed("agent " .. node.id, nil, v.kind)
+  node.runner.pauses:note(node, v)
   local code, message = codes.raised(v.value)
   error(codes.error(code or codes.task, codes.text(message or v.message), { file = v.file, line = v.line }), 0)
 end
@@ -103,14 +111,14 @@ local function content_of(values, e)
   return { values = values, error = e }
 end
 
-local function run_tasks(node, event, tasks)
+local function run_tasks(node, c, event, tasks)
   local results = {}
   for i, task in ipairs(tasks) do
     local fn = node.spec.tasks[task.name or ""]
     if not fn then
       error(codes.error(codes.task, ("task %d: agent %s has no task %q"):format(i, node.id, tostring(task.name))), 0)
     end
-    local v = call(node, plainly, fn, task, event)
+    local v = call(node, c, plainly, fn, task, event)
     results[i] = v == nil and json.null or v
   end
   if #results == 1 then return results[1] end
@@ -129,17 +137,38 @@ local function to_accept(doc, at)
   return { doc = doc, source = doc.source.id, id = doc.id, thred = doc.thredId, at = at, content = accept.content_of(doc) }
 end
 
+-- It is not handled: a dead letter, which can be tried again.
+local function bury(node, delivery, err)
+  node.log.warn("dead letter", { event_id = delivery.id, err_code = err.code, err = err.message })
+  local stored = failure.stored(err)
+  local ok, why = pcall(node.runner.queue.settle, node.runner.queue, delivery, {
+    outcome = "error", rec = { error = stored, agent = node.id },
+    dead = { target = "agent:" .. node.id, pattern = err.pattern or "agent " .. node.id, version = err.version, error = stored,
+      attempts = (delivery.tries or 0) + (delivery.attempts or 0) },
+  })
+  if not ok then node.log.debug("not settled", { event_id = delivery.id, err = why }) end
+end
+
+-- Not to be handled, now or ever?
+local function refused(node, delivery)
+  if delivery.attempts >= KILLED then return failure.end_of_process(delivery.attempts, delivery.ran) end
+  return node.runner.pauses:is_paused(node.id) and node.runner.pauses:error_of(node.id)
+end
+
 -- A message for this agent: what it answers, as one commit with "handled".
 local function handle(node, delivery)
+  local no = refused(node, delivery)
+  if no then return bury(node, delivery, no) end
+  local c = context()
   local event = events.doc(json.bytes(delivery.doc))
   local content
   local ok, e = pcall(function()
-    local c = event.content
-    local tasks = c and c.tasks
+    local asked = event.content
+    local tasks = asked and asked.tasks
     if tasks and (next(node.spec.tasks) or not node.spec.on_event) then
-      content = { values = run_tasks(node, event, tasks) }
+      content = { values = run_tasks(node, c, event, tasks) }
     elseif node.spec.on_event then
-      content = content_of(call(node, plainly, node.spec.on_event, event))
+      content = content_of(call(node, c, plainly, node.spec.on_event, event))
     end
   end)
   if not ok then
@@ -186,25 +215,42 @@ local function face_of(node)
 end
 
 local function start_timer(node)
+  if node.timer then node.timer:stop() end
+  node.timer = nil
   local every = node.spec.every
-  if not every then return end
-  local interval = every[1]
+  if not every or node.runner.pauses:is_paused(node.id) then return end
+  local interval, timer = every[1], nil
   local due = runtime.now() + (every.first or interval)
   local function fire()
-    if node.stopped then return end
-    local ok, e = pcall(call, node, node.spec.every[2], node.face)
+    if node.stopped or node.timer ~= timer then return end
+    local ok, e = pcall(call, node, context(), every[2], node.face)
     if not ok then node.log.warn("agent failed", { err = codes.of(e).message }) end
     due = math.max(due + interval, runtime.now())
-    node.timer:start(due)
+    if node.timer == timer then timer:start(due) end
   end
-  node.timer = runtime.timer(fire)
-  node.timer:start(due)
+  timer = runtime.timer(fire)
+  node.timer = timer
+  timer:start(due)
 end
 
-local function use(node, spec, meter)
-  node.spec, node.meter = spec, meter
-  if node.timer then node.timer:stop() end
+-- While it is paused its messages wait on disk, where nobody consumes them.
+local function consume(node)
+  local rests = node.runner.pauses:is_paused(node.id) and node.runner.pauses.options.events ~= "dead"
+  node.runner.queue:consume(node.id, not rests and function(delivery) handle(node, delivery) end or nil)
+end
+
+---The agent is paused, or goes on.
+function runner:turn(id)
+  local node = self.agents[id]
+  if not node or node.stopped then return end
+  consume(node)
+  start_timer(node)
+end
+
+local function use(node, spec, meter, source)
+  node.spec, node.meter, node.version = spec, meter, runtime.sha256(source)
   node.runner.directory:register { id = node.id, type = spec.type, address = spec.address }
+  node.runner.pauses:used(node)
   start_timer(node)
 end
 
@@ -216,9 +262,9 @@ function runner:start(options)
   node.face = face_of(node)
   local spec, meter = runner.load(node, options.source, options.file)
   if not spec then error(codes.error(codes.server, ("agent %s can't start: %s"):format(options.id, meter)), 0) end
+  use(node, spec, meter, options.source)
   self.agents[options.id] = node
-  use(node, spec, meter)
-  self.queue:consume(node.id, function(delivery) handle(node, delivery) end)
+  consume(node)
 end
 
 ---A changed file: compiled first; a bad one changes nothing.
@@ -229,7 +275,7 @@ function runner:reload(file, source)
     if node.file == file then
       local spec, meter = runner.load(node, source, file)
       if not spec then return nil, meter end
-      use(node, spec, meter)
+      use(node, spec, meter, source)
       found = true
     end
   end

@@ -22,6 +22,7 @@ local list = {
   { name = "watch", line = "follow what happens, live" },
   { name = "threds", line = "list, show, transition, terminate" },
   { name = "patterns", line = "list, show, enable, disable, pause, resume" },
+  { name = "agents", line = "list, pause, resume" },
   { name = "dead", line = "dead letters: list, show, retry, drop" },
 
   { group = "The rest" },

@@ -10,10 +10,13 @@ local ids = require "srvthreds.engine.ids"
 local failure = {}
 
 -- The error as it is stored and shown; a traceback is a developer's and goes to the log only.
+---@return table
 local function stored(err)
   return { code = err.code, message = err.message, pattern = err.pattern, reaction = err.reaction, version = err.version,
     file = err.file, line = err.line, kind = err.kind }
 end
+
+failure.stored = stored
 
 ---@param step table? it goes on: it is told if that is there to stay
 local function report(self, delivery, err, target, step)
@@ -154,22 +157,23 @@ function failure.overdue(self, step, before, raised)
 end
 
 -- Where a script was when the process ended, else where its reaction begins.
-local function place_of(self, ran)
-  if ran.file then return ran.file, ran.line end
-  local pattern = ran.version and self.patterns:version(ran.pattern, ran.version)
+local function place_of(ran, patterns)
+  if ran.file or not patterns then return ran.file, ran.line end
+  local pattern = ran.version and patterns:version(ran.pattern, ran.version)
   local reaction = pattern and pattern.reactions[pattern.by_name[ran.reaction]]
   if reaction then return reaction.file or pattern.file, reaction.line end
 end
 
 ---The process ended three times while this ran: what is known of it.
 ---@param ran table? which script it was in when it ended last
+---@param patterns table? the registry, to look for where its reaction begins
 ---@return table err
-function failure.end_of_process(self, times, ran)
+function failure.end_of_process(times, ran, patterns)
   local message = ("the process ended %d times while this event was processed"):format(times)
   ran = ran or {}
   if ran.why then message = ("%s, the last time because %s"):format(message, ran.why) end
   if not ran.pattern then return codes.error(codes.server, message) end
-  local known, file, line = pcall(place_of, self, ran)
+  local known, file, line = pcall(place_of, ran, patterns)
   if not known or not line then file, line = nil, nil end
   message = ("%s; it was %s a script of pattern %q%s%s"):format(message, ran.inside and "in" or "behind", ran.pattern,
     ran.reaction and (", reaction %q"):format(ran.reaction) or "", file and (", %s:%d"):format(file, line) or "")
@@ -180,7 +184,7 @@ end
 ---It becomes a dead letter and is not run again.
 function failure.killed(self, delivery)
   failure.dead(self, delivery, delivery.target or (delivery.doc and delivery.doc.thredId and "thred:" .. delivery.doc.thredId),
-    failure.end_of_process(self, delivery.attempts, delivery.ran), 0)
+    failure.end_of_process(delivery.attempts, delivery.ran, self.patterns), 0)
 end
 
 ---Events for the system itself.

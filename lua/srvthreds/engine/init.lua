@@ -39,6 +39,7 @@ engine.__index = engine
 ---@field watch fun(kind: string, what: table)? the live feed
 ---@field pressure { steps_wait: boolean, wait_to_step: function }? memory: whether another step may begin
 ---@field records table? core.records: what dataControl asks
+---@field also_failed fun()? a commit failed
 ---@field pauses srvthreds.PauseOptions? when a pattern is paused, and what becomes of its events
 
 ---@param options EngineOptions
@@ -236,6 +237,7 @@ function engine:failed(list, err)
   self.queue:consume("engine", nil)
   runtime.spawn(finish_routed, self)
   self.pauses:failed()
+  if self.also_failed then self.also_failed() end
   self.offers:load()
 end
 

@@ -16,9 +16,9 @@ local events = require "srvthreds.engine.event"
 local logs = require "core.log"
 local runtime = require "core.runtime"
 local codes = require "srvthreds.engine.codes"
+local overruns = require "srvthreds.engine.overruns"
 
 local META = "patterns.paused" -- meta: pattern id -> { since, reason, by, version }
-local BUDGETS = { cpu = true, wall = true, memory = true, stack = true } -- kinds of error: which limit was exceeded
 local LOOK_MS, RETRY_MS, TIMERS_AT_ONCE = 20, 1000, 256
 local DEFAULTS = { after = 5, within = 60000, events = "wait", waiting = 100000 }
 
@@ -35,12 +35,13 @@ pauses.__index = pauses
 ---@param options srvthreds.PauseOptions?
 function pauses.new(engine, options)
   local self = setmetatable({
-    engine = engine, store = engine.store, queue = engine.queue, options = options or {}, held = {}, recent = {},
+    engine = engine, store = engine.store, queue = engine.queue, options = options or {}, held = {},
     log = logs.logger { module = "engine" },
   }, pauses)
   for key, value in pairs(DEFAULTS) do
     if self.options[key] == nil then self.options[key] = value end
   end
+  self.overruns = overruns.new(self.options)
   return self
 end
 
@@ -204,7 +205,7 @@ function pauses:pause(id, facts)
   else
     self.held[id] = new_pause(id, "paused", facts)
   end
-  self.recent[id] = nil
+  self.overruns:forget(id)
   save_soon(self)
   self.log.warn(("pattern paused: %s; its events %s: %s"):format(facts.reason,
     self.options.events == "dead" and "become dead letters" or "wait", what_to_do(id, facts.by)),
@@ -215,20 +216,11 @@ end
 ---A step failed. Enough of those that went over their budget pause their pattern.
 ---@param err table
 function pauses:note(err)
-  local id, options = err.pattern, self.options
-  if not id or not BUDGETS[err.kind] then return end
-  local recent, now = self.recent[id], runtime.now()
-  if not recent or recent.version ~= err.version then recent = { version = err.version, first = 1 } end
-  self.recent[id] = recent
-  recent[#recent + 1] = now
-  if #recent > options.after then table.remove(recent, 1) end
-  if options.after == 0 or #recent < options.after or now - recent[1] > options.within or self:is_paused(id) then return end
+  local id = err.pattern
+  local reason = id and self.overruns:note(id, err)
+  if not reason or self:is_paused(id) then return end
   local active = self.engine.patterns.actives[id]
-  self:pause(id, {
-    reason = ("its scripts went over their budget %d times within %d s, last: %s")
-      :format(options.after, math.max(1, (now - recent[1]) // 1000), err.message),
-    version = active and active.version or err.version,
-  })
+  self:pause(id, { reason = reason, version = active and active.version or err.version })
 end
 
 -- Resuming ----------------------------------------------------------------------------------------------------------

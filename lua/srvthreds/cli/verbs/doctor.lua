@@ -86,8 +86,9 @@ local function system(call)
   local stats, found = client.admin(call, "GET", "/api/stats"), {}
   for _, p in ipairs(type(stats.paused) == "table" and stats.paused or {}) do
     if p.state == "paused" then
-      found[#found + 1] = ("pattern %s is paused (%s), %d events wait: %ssrvthreds patterns resume %s"):format(p.id, p.reason,
-        p.waiting, type(p.by) == "string" and "" or "mend it and save its file, or ", p.id)
+      found[#found + 1] = ("%s %s is paused (%s), %d %s wait: %ssrvthreds %ss resume %s"):format(p.kind, p.id, p.reason,
+        p.waiting, p.kind == "agent" and "messages" or "events",
+        type(p.by) == "string" and "" or "mend it and save its file, or ", p.kind, p.id)
     end
   end
   if bad > 0 then found[#found + 1] = counted(bad, "pattern file has", "pattern files have", "mistakes: srvthreds patterns list") end
