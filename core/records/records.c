@@ -48,7 +48,7 @@ static bool take(void *arg, const char *document)
 static bool row(void *arg, const struct cell *cells)
 {
 	struct records *r = arg;
-	return record_make(&r->maker, r->scan.table, cells, take, r);
+	return cells ? record_make(&r->maker, r->scan.table, cells, take, r) : view_document(r->query, NULL);
 }
 
 static void done(void *arg, const struct error *e)

@@ -4,7 +4,8 @@
  * worker thread with a snapshot of its own, so that neither writer nor loop nor checkpoint waits. Committed rows only.
  *
  *   store_scan(s, &scan)     loop thread; copied, but what `values` and `sources` point to is kept until `done`
- *   scan.row(arg, cells)     worker thread: a row, its cells as the table's columns, borrowed; false: no more
+ *   scan.row(arg, cells)     worker thread: a row, its cells as the table's columns, borrowed; NULL before each part; false:
+ *                            no more
  *   scan.done(arg, e)        loop thread, once, never from within store_scan
  */
 #ifndef SRVTHREDS_STORE_SCAN_H

@@ -416,10 +416,15 @@ static int threds_of_person(struct scanning *x, sqlite3 *db)
 static int inbox_of_person(struct scanning *x, sqlite3 *db)
 {
 	sqlite3_stmt *st;
-	int rc = prepare(db,
-			 "select %s,i.k from inbox i join %s e on e.n=i.event where i.who=(select n from participant "
-			 "where id=?1) and i.k<?2 and e.at>=?3 order by i.k desc%s",
-			 &tables[SCAN_EVENTS], "", &st);
+	int64_t known[2];
+	int rc = numbers(db, "select n from participant where id=?1", x->scan.values[0], 0, known);
+	bool is_known = known[0] != 0; /* else nobody told them anything that is still there */
+	if (rc == SQLITE_OK)
+		rc = prepare(
+			db,
+			"select %s,i.k from inbox i join %s e on e.n=i.event where i.who=(select n from participant "
+			"where id=?1) and i.k<?2 and e.at>=?3 order by i.k desc%s",
+			&tables[SCAN_EVENTS], "", &st);
 	if (rc != SQLITE_OK)
 		return rc;
 	bind_text(st, 1, x->scan.values[0]);
@@ -435,6 +440,7 @@ static int inbox_of_person(struct scanning *x, sqlite3 *db)
 		x->phase = 1;
 		x->placed = false;
 		x->scan.to = x->cutoff - 1;
+		x->over |= !is_known;
 	}
 	rc = ended(st, rc);
 	sqlite3_finalize(st);
@@ -470,7 +476,8 @@ static void work(struct sqlite_read *read, struct sqlite_reader *r)
 {
 	struct scanning *x = (struct scanning *)read;
 	x->until = uv_hrtime() + PART_NS;
-	read->rc = x->refused ? SQLITE_INTERRUPT : part(x, r->db);
+	x->over = !x->scan.row(x->scan.arg, NULL);
+	read->rc = x->refused ? SQLITE_INTERRUPT : x->over ? SQLITE_OK : part(x, r->db);
 }
 
 static void done(struct sqlite_read *read)
