@@ -198,7 +198,7 @@ static void in_folder(const char *folder)
 	measure_all(&b);
 	docdb_close(b.db);
 	store_close(b.store);
-	uv_run(runtime_loop(b.rt), UV_RUN_DEFAULT);
+	uv_run(runtime_loop(b.rt), UV_RUN_NOWAIT);
 	runtime_free(b.rt);
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		snprintf(path, sizeof path, "%s/%s", folder, files[i]);
