@@ -9,6 +9,7 @@ local codes = require "srvthreds.engine.codes"
 local directory = require "srvthreds.directory"
 local active = require "srvthreds.live.active"
 local folders = require "srvthreds.live.folder"
+local documents = require "srvthreds.profile.documents"
 local profiles = require "srvthreds.profile"
 local version = require "srvthreds.live.version"
 
@@ -107,7 +108,7 @@ end
 ---To be called in a task. Raises with every mistake of its patterns, before anything is changed.
 ---@param store table
 ---@param profile srvthreds.Profile
----@param options { reset: boolean?, db: any }?
+---@param options { reset: boolean?, db: table? }? db: core.docdb's; without it nothing is done about documents
 ---@return srvthreds.BootstrapResult
 function bootstrap.run(store, profile, options)
   options = options or {}
@@ -120,7 +121,7 @@ function bootstrap.run(store, profile, options)
   result.patterns = put_patterns(store, found, off, options.reset)
   result.dropped = drop_patterns(store, found, last, off)
   active.turn_off(store, off)
-  if profile.setup and options.db then profile.setup(options.db) end
+  if options.db then documents.set_up(options.db, profile) end
   local ids = json.array(found.ids)
   store:meta(META, json.encode { name = profile.given, hash = profile.hash, at = runtime.now(), patterns = ids })
   result.done = true

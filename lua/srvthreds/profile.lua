@@ -5,7 +5,7 @@
 --   return { patterns = { "contact" }, participants = { ann = { roles = { "admin" } } }, groups = { group0 = { "ann"
 -- } },
 --            agents = { robot = { id = "org.wt.robot1", config = { … } } }, addresses = { robot0 = "org.wt.robot1" },
---            setup = function(db) … end }
+--            docdb = { indexes = { cars = { "owner" } } }, setup = function(db) db:run { … } end }
 --
 -- `patterns`: names of files in the profile's patterns/ or in the shipped ones; without it, all of its patterns/.
 -- `agents`: the key is the file's name in the profile's agents/ or in the shipped ones.
@@ -42,6 +42,7 @@ local profile = {}
 ---@field pattern_folders srvthreds.PatternFolder[]
 ---@field agent_folders string[] where files of agents are looked for, in this order
 ---@field warnings string[]
+---@field indexes table<string, string[]> fields of collections that are looked for
 ---@field setup function?
 
 local function is(path, kind)
@@ -224,7 +225,7 @@ function profile.load(name, options)
   find_agents(self, options, report)
   find_patterns(self, value.patterns, options, report)
   if #problems > 0 then fail(name, problems) end
-  self.setup = value.setup
+  self.setup, self.indexes = value.setup, value.docdb and value.docdb.indexes or {}
   self.hash = hash_of(self, written)
   return self
 end

@@ -22,6 +22,7 @@ local live = require "srvthreds.live"
 local log_levels = require "srvthreds.log_levels"
 local patterns = require "srvthreds.engine.patterns"
 local pressure = require "srvthreds.pressure"
+local profile_documents = require "srvthreds.profile.documents"
 local profiles = require "srvthreds.profile"
 local records = require "core.records"
 local registry = require "srvthreds.session.registry"
@@ -142,7 +143,7 @@ local function load_profile(self, asked, default)
   })
   for _, warning in ipairs(self.profile.warnings) do log.warn("profile", { profile = name, err = warning }) end
   if asked or not last then
-    local done = bootstrap.run(self.store, self.profile)
+    local done = bootstrap.run(self.store, self.profile, { db = self.docdb })
     if done.done then
       record(self, { what = "bootstrap", target = name })
       log.info("bootstrapped", { profile = name, patterns = #done.patterns, participants = done.participants })
@@ -154,6 +155,12 @@ local function pause_options(self)
   local config = self.config
   return { after = config["pause.after"], within = config["pause.within"], events = config["pause.events"],
     waiting = config["pause.waiting"] }
+end
+
+-- Bootstrap made them; the documents may be others by now. Where there is one already nothing is done.
+local function declare_indexes(self)
+  local ok, e = pcall(profile_documents.declare, self.docdb, self.profile and self.profile.indexes or {})
+  if not ok and not self.stopping then log.warn("index", { profile = self.profile.name, err = e }) end
 end
 
 local function start_engine(self)
@@ -335,6 +342,7 @@ local function start(self, options)
   self.engine:start()
   start_live(self)
   listen(self)
+  runtime.spawn(declare_indexes, self)
   runtime.on_signal(function() self:stop(0) end)
   script.watch(self.config["scripts.watchdog"], true) -- a start and an end may take their time
   say_ready(self)

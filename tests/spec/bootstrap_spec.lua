@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Bootstrap: a profile in a store, once; what a changed one does, and a reset.
 local t = require "srvthreds.spec"
+local docdb = require "core.docdb"
 local runtime = require "core.runtime"
 local bootstrap = require "srvthreds.bootstrap"
 local directory = require "srvthreds.directory"
@@ -100,12 +101,46 @@ t.test("a changed profile brings new versions, not old ones back; a reset does",
   t.ok(registry:active "b") -- it is back
 end))
 
-t.test("the set-up function runs once, if there is a database", with(function(folder, _, run)
-  folder:write("mine/profile.lua", "return { setup = function(db) db.n = (db.n or 0) + 1 end }")
-  local db = {}
+local function count(db, kind, matcher)
+  return task(function() return db:run { { op = "count", params = { type = kind, matcher = matcher or {} } } } end)[1]
+end
+
+t.test("set-up: once, if there is a database, and what it writes is there once", with(function(folder, _, run)
+  local setup = [[return { setup = function(db)
+    local ids = db:run { { op = "put", params = { type = "cars", values = { { owner = "ann" }, { owner = "bob" } } } } }
+    db:run { { op = "put", params = { type = "log", values = { n = #ids[1] } } } }
+  end }]]
+  folder:write("mine/profile.lua", setup)
+  local db = docdb.open { hosts = { { name = "default", url = "memory:" } }, databases = { "srvthreds" } }
+  t.eq(run().done, true)
+  t.eq(run({ db = db }).done, false, "it was there already")
+  run { db = db, reset = true }
+  t.eq(run({ db = db }).done, false)
+  t.eq({ count(db, "cars"), count(db, "log", { n = 2 }) }, { 2, 1 })
+  t.eq(run({ db = db, reset = true }).done, true) -- as if it had been cut off before it was done
+  t.eq({ count(db, "cars"), count(db, "log") }, { 2, 1 })
+  folder:write("mine/profile.lua", 'return { setup = function(db) db:run { { op = "put", params = { type = "x" } } } end }')
+  t.raises(function() run { db = db } end, "setup of profile mine: tasks[0].params: put needs values")
+  db:close()
+end))
+
+t.test("the indexes of a profile are declared, in order", with(function(folder, _, run)
+  folder:write("mine/profile.lua", 'return { docdb = { indexes = { dogs = { "name" }, cars = { "owner", "at.lat" } } } }')
+  local declared = {}
+  run { db = { index = function(_, i) declared[#declared + 1] = i.type .. "/" .. i.field end } }
+  t.eq(declared, { "cars/owner", "cars/at.lat", "dogs/name" })
+end))
+
+t.test("an index that a profile declares is used", with(function(folder, _, run)
+  folder:write("mine/profile.lua", 'return { docdb = { indexes = { cars = { "owner" } } } }')
+  local db = docdb.open { hosts = { { name = "default", url = "memory:" } }, databases = { "srvthreds" } }
   run { db = db }
-  run { db = db }
-  t.eq(db.n, 1)
+  local full = {}
+  for i = 2, 16 do full[i - 1] = "f" .. i end
+  folder:write("mine/profile.lua", ('return { docdb = { indexes = { cars = { "owner", "%s" } } } }'):format(table.concat(full, '", "')))
+  run { db = db } -- the first is there already: 16 of them are not too many
+  t.raises(function() task(function() db:index { type = "cars", field = "one more" } end) end, "16")
+  db:close()
 end))
 
 t.test("the shipped profiles can be bootstrapped", function()

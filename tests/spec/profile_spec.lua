@@ -61,6 +61,7 @@ t.test("every mistake is named with file, line, key and the nearest name", funct
       addresses = { a = 1 },
       patterns = { "nothing", 5 },
       setup = 1,
+      docdb = { index = {}, indexes = { ["a$"] = { "x" }, cars = { "id", "owner", "a..b", "owner", 3 }, dogs = "name" } },
     }]])
     local e = t.raises(function() load(folder) end, "the profile mine can't be used")
     t.eq(e.code, 4200)
@@ -77,6 +78,13 @@ t.test("every mistake is named with file, line, key and the nearest name", funct
       "addresses.a: the id or type of an agent is expected",
       "patterns[2]: a name is expected, this is a number",
       ":8: setup: a function is expected",
+      ":9: docdb.index: unknown key (did you mean indexes?)",
+      ":9: docdb.indexes.a$: a collection's name has 1 to 120 bytes",
+      ":9: docdb.indexes.cars: the id is always found at once",
+      ':9: docdb.indexes.cars: "a..b" is no path of a field',
+      ':9: docdb.indexes.cars: "owner" is there twice',
+      "docdb.indexes.cars[5]: a name is expected, this is a number",
+      ":9: docdb.indexes.dogs: a list of names is expected",
     } do
       if not e.message:find(text, 1, true) then
         error(("not said: %s\nsaid: %s"):format(text, e.message), 0)

@@ -41,6 +41,16 @@ function services.config(call)
   return resolved
 end
 
+---The database of documents that the configuration names, for who needs it without a server.
+---@return table core.docdb's
+function services.documents(config)
+  local url = config.docdb:gsub("DATA", function() return config.data end)
+  return require("core.docdb").open {
+    hosts = { { name = "default", url = url } }, databases = config["docdb.databases"], timeout = config["docdb.timeout"],
+    keep = config["dedup.keep"],
+  }
+end
+
 ---@type srvthreds.cli.Flag
 services.debug_flag = { name = "debug", short = "d", help = "debug logs, as --log-level debug" }
 

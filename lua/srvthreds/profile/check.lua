@@ -2,10 +2,11 @@
 -- Is a profile's table what it should be? Every mistake is reported with file, line, key and the nearest known name.
 
 local names = require "srvthreds.pattern.names"
+local documents = require "srvthreds.profile.documents"
 
 local check = {}
 
-local KEYS = { "addresses", "agents", "groups", "participants", "patterns", "setup" }
+local KEYS = { "addresses", "agents", "docdb", "groups", "participants", "patterns", "setup" }
 local PARTICIPANT_KEYS = { "password_file", "roles" }
 local AGENT_KEYS = { "config", "id" }
 
@@ -156,6 +157,7 @@ function check.profile(value, report, elsewhere)
   check_groups(value, over(elsewhere, check_participants(value, report)), report)
   check_agents(value, report)
   check_addresses(value, report)
+  documents.check(value.docdb, report, known_keys, strings)
   if value.patterns ~= nil then strings(value.patterns, "patterns", report) end
   if value.setup ~= nil and type(value.setup) ~= "function" then
     report("setup", "a function is expected: setup = function(db) … end")

@@ -21,7 +21,9 @@ local function run(call)
     url = (config.store:gsub("DATA", function() return config.data end)), queue = config.queue,
     dedup_keep = config["dedup.keep"], inbox_keep = config["inbox.keep"],
   }
-  local ok, result = pcall(bootstrap.run, store, profile, { reset = call.flags.reset })
+  local db = services.documents(config)
+  local ok, result = pcall(bootstrap.run, store, profile, { reset = call.flags.reset, db = db })
+  db:close()
   store:close()
   if not ok then error(result, 0) end
   if not result.done then
@@ -34,7 +36,7 @@ local function run(call)
 end
 
 return {
-  name = "bootstrap", run = run, keys = { "data", "profiles", "store" },
+  name = "bootstrap", run = run, keys = { "data", "docdb", "profiles", "store" },
   words = { { name = "PROFILE", optional = true, help = "a folder of run-profiles/; default: ef-detection" } },
   flags = { { name = "reset", help = "also what was rolled back or turned off since; asks first" }, listing.yes },
   examples = {
