@@ -36,7 +36,7 @@ local function run(call)
 end
 
 return {
-  name = "bootstrap", run = run, keys = { "data", "docdb", "profiles", "store" },
+  name = "bootstrap", run = run, keys = { "data", "profiles", "store" },
   words = { { name = "PROFILE", optional = true, help = "a folder of run-profiles/; default: ef-detection" } },
   flags = { { name = "reset", help = "also what was rolled back or turned off since; asks first" }, listing.yes },
   examples = {
