@@ -120,6 +120,13 @@ t.test("a list with holes or stray keys is an error, with functions in it or wit
   end
 end)
 
+t.test("a template is as it was, however often it is rendered", function()
+  local inner = { a = 1 }
+  local transform = { re = "id", title = function() return "x" end, content = inner }
+  for _ = 1, 2 do t.eq({ rendered(transform) }, { '{"content":{"a":1},"title":"x"}', "id", { "transform.title" } }) end
+  t.eq({ transform.re, type(transform.title), transform.content == inner, inner.a }, { "id", "function", true, 1 })
+end)
+
 t.test("only the template's own `re` is the event's", function()
   local function fn() return "x" end
   for _, transform in ipairs { { [""] = { re = fn, a = 1 } }, { [""] = { re = fn } }, { content = { re = fn } } } do

@@ -191,7 +191,8 @@ def test_the_watchdog_ends_the_process(server):
     """It says what it was stuck in; at the third time so does the dead letter, and what it took."""
     server.stop()
     for i in range(3):
-        server.start("--scripts-watchdog=1s", env={"SRVTHREDS_FAULT_STUCK": "5"}, wait=i == 0)
+        stuck = "5" if i else "500"  # not before the sender has been told that it is accepted
+        server.start("--scripts-watchdog=1s", env={"SRVTHREDS_FAULT_STUCK": stuck}, wait=i == 0)
         if i == 0:
             with server.connect("p0") as client:
                 sent = client.send({"type": "bad.kill"})

@@ -111,3 +111,12 @@ do
   collect()
   assert(script.memory().scripts - before < 4096, script.memory().scripts - before)
 end
+
+-- a block larger than the limit is never taken
+do
+  local context = {}
+  local ok, e = script.call(context, { cpu = 60000, wall = 60000, memory = 1 << 20 },
+    load("local s = ('x'):rep(1 << 19) return #(s .. s .. s .. s .. s .. s)"))
+  assert(not ok and e.kind == "memory")
+  assert(script.used(context).peak < 2 << 20, script.used(context).peak)
+end
