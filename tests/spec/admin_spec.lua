@@ -121,6 +121,7 @@ t.test("threds: in pages, filtered, one with its log and events", with(function(
   t.eq({ #page.items, page.items[3].id }, { 3, ids[5] })
   w:outcome { type = "on", thredId = ids[2] }
   t.eq(#get(w, "/api/threds?pattern=duo&reaction=third").items, 1)
+  t.eq(#get(w, "/api/threds?pattern=Duo&reaction=third").items, 1)
   t.eq(#get(w, "/api/threds?older_than=30s").items, 4)
   t.eq(#get(w, "/api/threds?pattern=other").items, 0)
   local status, body = call(w, "GET", "/api/threds?limit=0")

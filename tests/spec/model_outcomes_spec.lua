@@ -288,6 +288,27 @@ t.test("broadcast and echo: what stands in them", function()
   w:close()
 end)
 
+t.test("a field that isn't there: which event has it not, and what was meant", function()
+  local w = world.new()
+  for expression, text in pairs {
+    ["event.souce.id"] = "(field 'souce'); the event e1 of type go has no `souce`, did you mean `source`?",
+    ["event:valu 'n'"] = "(method 'valu'); the event e1 of type go has no `valu`, did you mean `value`?",
+    ["event.values.colour.red"] = "(field 'colour'); the event e1 of type go has no `colour`, did you mean `color`?",
+    ["event.depth.x"] = "(field 'depth'); the event has it among its values: event:value \"depth\"",
+    ["event.data.xyz.x"] = "(field 'xyz'); the event e1 of type go has no `xyz`",
+    ["event.source.id .. thred.sum"] = "(field 'sum'); the event e1 of type go has no `sum`",
+    ["1 + event.values.depth.x"] = "attempt to index a number value",
+  } do
+    w:pattern(([[p.pattern "Absent" { p.reaction "a" { p.where { type = "go" } {
+      on_true = function(event, thred) return %s end } } }]]):format(expression))
+    local o = w:outcome { type = "go", id = "e1", source = "user " .. expression, values = { color = 1, depth = 2 } }
+    t.eq(o.outcome, "error")
+    t.ok(o.error.message:find(text, 1, true), o.error.message)
+    t.eq(o.error.message:find("did you mean", 1, true) ~= nil, text:find("did you mean", 1, true) ~= nil)
+  end
+  w:close()
+end)
+
 -- Events that lie on disk when the engine starts.
 local function backlog(w, from, to)
   world.task(function() w.queue:consume("engine", nil) end)

@@ -119,6 +119,14 @@ function api.number(call, name, default, low, high)
   return n
 end
 
+---The pattern that the query asks for, by its id or name.
+---@return string? id
+function api.pattern(admin, call)
+  local wanted, patterns = call.query.pattern, admin.engine.patterns
+  local named = wanted and not patterns.actives[wanted] and patterns.names[wanted]
+  return named and named.id or wanted
+end
+
 ---A text of the body that must be there.
 ---@return string
 function api.text(call, name)

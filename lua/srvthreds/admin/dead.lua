@@ -17,7 +17,7 @@ end
 
 local function list(admin, call)
   local limit, after = api.number(call, "limit", 100, 1, 1000), api.number(call, "after", nil, 0, math.maxinteger)
-  local pattern, items = call.query.pattern, {}
+  local pattern, items = api.pattern(admin, call), {}
   repeat
     local page = admin.store:dead { limit = limit, after = after }
     for _, row in ipairs(page.items) do

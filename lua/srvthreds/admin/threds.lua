@@ -34,7 +34,7 @@ local function list(admin, call)
     api.fail(codes.argument, "status=%s: active, finished or terminated is expected", q.status)
   end
   local page = admin.store:threds {
-    pattern = q.pattern, reaction = q.reaction, status = q.status, older_than = older_than(call),
+    pattern = api.pattern(admin, call), reaction = q.reaction, status = q.status, older_than = older_than(call),
     limit = api.number(call, "limit", 100, 1, 1000), after = api.number(call, "after", nil, 0, math.maxinteger),
   }
   local items = {}

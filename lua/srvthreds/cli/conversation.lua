@@ -2,6 +2,7 @@
 -- What a participant at a terminal sees, and which questions wait for an answer. Prints; knows no connection.
 local event_words = require "srvthreds.cli.event_words"
 local json = require "core.json"
+local names = require "srvthreds.pattern.names"
 local output = require "srvthreds.cli.output"
 local questions = require "srvthreds.cli.questions"
 
@@ -42,11 +43,17 @@ local function print_part(part)
   if part.text then output.line("  " .. text_of(json.kind(part.text) == "object" and part.text.value or part.text)) end
 end
 
+local FROM = { messageSource = true, re = true }
+local BROADCASTS = { broadcastValues = FROM, broadcastMessage = FROM }
+
 local function print_values(data, shown)
   if #shown > 0 or json.kind(data.content) ~= "object" then return end
   local values = data.content.values
   if json.kind(values) == "object" then
-    for name, value in pairs(values) do output.line(("  %s: %s"):format(output.plain(name), text_of(value))) end
+    local told = BROADCASTS[data.content.valuesType] or {} -- the title says it
+    for _, name in ipairs(names.sorted(values)) do
+      if not told[name] then output.line(("  %s: %s"):format(output.plain(name), text_of(values[name]) or "null")) end
+    end
   elseif data.content.error then
     output.line("  " .. output.colour("red", text_of(data.content.error.message or data.content.error)))
   elseif values ~= nil then

@@ -7,6 +7,7 @@
 
 local json = require "core.json"
 local script = require "core.script"
+local absent = require "srvthreds.engine.absent"
 local budget = require "srvthreds.engine.budget"
 local codes = require "srvthreds.engine.codes"
 local condition = require "srvthreds.engine.condition"
@@ -83,7 +84,7 @@ function step:call(doing, fn, ...)
   budget.failed(self.pattern.id, self.state.reaction, v.kind)
   place(v, fn == plainly and ... or fn)
   local code, raised, deliberate = codes.raised(v.value)
-  local message = raised or v.message
+  local message = raised or absent.explain(v.message, self.event)
   if raised and not deliberate and v.file and not message:find(v.file, 1, true) then
     message = ("%s:%d: %s"):format(v.file, v.line or 0, message)
   end

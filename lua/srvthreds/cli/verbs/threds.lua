@@ -103,7 +103,7 @@ return {
   verbs = {
     { name = "threds list", line = "what runs, on which reaction, since when", lists = true, run = list, keys = keys,
       flags = listing.with {
-        { name = "pattern", value = "ID", help = "of this pattern" },
+        { name = "pattern", value = "ID", help = "of this pattern: its id or name" },
         { name = "reaction", value = "NAME", help = "that wait in this reaction" },
         { name = "status", value = "STATUS", type = "choice", choices = { "active", "finished", "terminated" },
           help = "active, finished or terminated" },
