@@ -101,6 +101,7 @@ static void release(struct sqlite *s)
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	uv_mutex_destroy(&s->readers_mutex);
+	zones_destroy(&s->zones);
 	free(s->path);
 	free(s);
 }
@@ -125,6 +126,7 @@ static struct store *open_store(const struct store_class *class, struct runtime 
 	defaults(s, options);
 	meters_init(&s->meters, options->metrics, class == &store_memory ? "memory" : "sqlite");
 	uv_mutex_init(&s->readers_mutex);
+	zones_create(&s->zones);
 	batch_init(&s->batches[0]);
 	batch_init(&s->batches[1]);
 	if (start(s, e)) {

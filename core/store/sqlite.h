@@ -21,6 +21,7 @@
 #include "store/due.h"
 #include "store/filter.h"
 #include "store/meters.h"
+#include "store/zones.h"
 
 enum { SQLITE_STORE_SCHEMA = 2, DURATION_DAY = 86400000, SECRET_SIZE = 192 };
 
@@ -154,6 +155,7 @@ struct sqlite {
 	uint32_t retried_next;
 	struct local_queue *local;
 	struct meters meters;
+	struct zones zones;
 };
 
 static inline struct span span_of(const char *text)

@@ -7,7 +7,7 @@
 #include "store/scan.h"
 #include "store/sqlite.h"
 
-enum { PART_NS = 15000000, STRIDE = 4096, ROWS = 256, PEOPLE = 64, FEW = 16 };
+enum { PART_NS = 15000000, FEW = 16 };
 
 #define SOURCE     "(select id from participant where n=nullif(e.source,0))"
 #define THRED_TEXT "coalesce((select id from thred t where t.n=e.thred),(select id from archive a where a.n=e.thred))"
@@ -146,9 +146,10 @@ static int numbers(sqlite3 *db, const char *sql, struct span text, int64_t n, in
 
 static int bounds(struct scanning *x, sqlite3 *db)
 {
-	char sql[80];
+	char sql[120];
 	int64_t found[2];
-	sqlite3_snprintf(sizeof sql, sql, "select min(n)-1,max(n) from %s", tables[x->scan.table].name);
+	const char *name = tables[x->scan.table].name; /* each end by itself: both in one select would read all rows */
+	sqlite3_snprintf(sizeof sql, sql, "select (select min(n)-1 from %s),(select max(n) from %s)", name, name);
 	int rc = numbers(db, sql, (struct span){NULL, 0}, 0, found);
 	x->low = found[0];
 	x->high = found[1];
@@ -157,18 +158,54 @@ static int bounds(struct scanning *x, sqlite3 *db)
 	return rc;
 }
 
-static void bind_stride(struct scanning *x, sqlite3_stmt *st, int64_t *low, int64_t *high)
+/* What is left of the zone in which the scan is: low < n <= high. */
+static void next_stride(const struct scanning *x, int64_t *low, int64_t *high)
+{
+	if (x->scan.upward) {
+		int64_t end = (x->place / ZONE_ROWS + 1) * ZONE_ROWS;
+		*low = x->place;
+		*high = end < x->high ? end : x->high;
+	} else {
+		int64_t begin = x->place ? (x->place - 1) / ZONE_ROWS * ZONE_ROWS : 0;
+		*high = x->place;
+		*low = begin > x->low ? begin : x->low;
+	}
+}
+
+/* The zone of these rows, looked at if it is full and hasn't been yet; else unknown. */
+static struct zone zone_of(struct scanning *x, sqlite3 *db, int64_t high)
+{
+	int64_t i = (high - 1) / ZONE_ROWS, found[2];
+	struct zone zone = zones_get(&x->read.s->zones, i);
+	if (zone.known || (i + 1) * ZONE_ROWS > x->high)
+		return zone;
+	char sql[160];
+	sqlite3_snprintf(sizeof sql, sql,
+			 "select coalesce(min(at),1),coalesce(max(at),0) from event where n>%lld and n<=%lld",
+			 (long long)i * ZONE_ROWS, (long long)(i + 1) * ZONE_ROWS);
+	if (numbers(db, sql, (struct span){NULL, 0}, 0, found) != SQLITE_OK)
+		return zone;
+	zone = (struct zone){found[0], found[1], true};
+	zones_set(&x->read.s->zones, i, zone);
+	return zone;
+}
+
+/* Is none of these rows of the time that is asked for? */
+static bool is_elsewhen(struct scanning *x, sqlite3 *db, int64_t high)
 {
 	const struct store_scan *scan = &x->scan;
-	if (scan->upward) {
-		*low = x->place;
-		*high = x->high - x->place > STRIDE ? x->place + STRIDE : x->high;
-	} else {
-		*high = x->place;
-		*low = x->place - x->low > STRIDE ? x->place - STRIDE : x->low;
-	}
-	sqlite3_bind_int64(st, 1, *low);
-	sqlite3_bind_int64(st, 2, *high);
+	if ((scan->table != SCAN_EVENTS && scan->table != SCAN_LOG) || high <= x->low ||
+	    (scan->from == INT64_MIN && scan->to == INT64_MAX))
+		return false;
+	struct zone zone = zone_of(x, db, high);
+	return zone.known && (zone.first > zone.last || zone.last < scan->from || zone.first > scan->to);
+}
+
+static void bind_stride(struct scanning *x, sqlite3_stmt *st, int64_t low, int64_t high)
+{
+	const struct store_scan *scan = &x->scan;
+	sqlite3_bind_int64(st, 1, low);
+	sqlite3_bind_int64(st, 2, high);
 	sqlite3_bind_int64(st, 3, scan->from);
 	sqlite3_bind_int64(st, 4, scan->to);
 	bind_text(st, 5, scan->pattern);
@@ -191,10 +228,13 @@ static int strides(struct scanning *x, sqlite3 *db, const char *more)
 	bool goes_on = rc == SQLITE_OK;
 	while (goes_on && !x->over) {
 		int64_t low, high, last = 0;
-		bind_stride(x, st, &low, &high);
-		while (goes_on && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		next_stride(x, &low, &high);
+		bind_stride(x, st, low, high);
+		rc = is_elsewhen(x, db, high) ? SQLITE_DONE : sqlite3_step(st);
+		for (; rc == SQLITE_ROW; rc = sqlite3_step(st)) {
 			last = sqlite3_column_int64(st, at_n);
-			goes_on = tell(x, st);
+			if (!(goes_on = tell(x, st)))
+				break;
 		}
 		goes_on = goes_on && rc == SQLITE_DONE && uv_hrtime() < x->until;
 		if (rc == SQLITE_DONE)

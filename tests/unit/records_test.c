@@ -188,14 +188,60 @@ static void closing_ends_what_is_under_way(void **state)
 	assert_int_equal(runtime_free(b->rt), 0);
 }
 
+static int64_t count_between(struct bed *b, struct docdb *db, int64_t from, int64_t to, const char *collector)
+{
+	struct asked a = {0};
+	char params[300];
+	snprintf(params, sizeof params,
+		 "\"type\":\"events\",\"matcher\":{\"at\":{\"$gte\":{\"$date\":%lld},\"$lt\":{\"$date\":%lld}}}%s",
+		 (long long)from, (long long)to, collector);
+	ask(db, &a, *collector ? "getOne" : "count", params, 0);
+	bed_until(b, &a.answers, 1);
+	assert_int_equal(a.codes[0], 0);
+	const char *n = strstr(a.results[0], "\"n\":");
+	return strtoll(*collector ? n + 4 : a.results[0] + 1, NULL, 10);
+}
+
+/* Hours of 4,000 rows each; asked twice, because the first time tells where a time is. */
+static void a_time_is_found(void **state)
+{
+	enum { HOURS = 6, HOUR = 3600000, PER_HOUR = THREDS * EVENTS };
+	static const char last[] =
+		",\"collector\":{\"sort\":[{\"field\":\"n\",\"desc\":true}]},\"selector\":{\"include\":[\"n\"]}";
+	static const char first[] = ",\"collector\":{\"sort\":[{\"field\":\"n\"}]},\"selector\":{\"include\":[\"n\"]}";
+	struct bed *b = *state;
+	bed_open(b, NULL);
+	int64_t begin = runtime_now(b->rt);
+	struct docdb *db = open_records(b);
+	for (int hour = 0; hour < HOURS; hour++) {
+		for (int i = 0; i < THREDS; i++)
+			step(b, i, hour);
+		runtime_advance(b->rt, HOUR);
+		for (int again = 0; again < 2; again++)
+			for (int from = 0; from <= hour; from++) {
+				int64_t at = begin + (int64_t)from * HOUR, n = (int64_t)from * PER_HOUR;
+				assert_int_equal(count_between(b, db, at, at + HOUR, ""), PER_HOUR);
+				assert_int_equal(count_between(b, db, at + 1, at + HOUR, ""), 0);
+				assert_int_equal(count_between(b, db, 0, at + 1, ""), n + PER_HOUR);
+				assert_int_equal(count_between(b, db, at, at + HOUR, first), n + 1);
+				assert_int_equal(count_between(b, db, at, at + HOUR, last), n + PER_HOUR);
+			}
+	}
+	docdb_close(db);
+	bed_turn(b);
+	bed_close(b);
+}
+
 int main(void)
 {
+	static struct bed later = {.scheme = "sqlite:", .durable = true, .virtual_time = true};
 	static struct bed bed = {.scheme = "sqlite:", .durable = true};
 	const struct CMUnitTest tests[] = {
 		BED_TEST(counts_while_steps_go_on),
 		BED_TEST(many_are_answered_in_order),
 		BED_TEST(a_deadline_ends_a_scan),
 		BED_TEST(closing_ends_what_is_under_way),
+		cmocka_unit_test_prestate_setup_teardown(a_time_is_found, bed_setup, bed_teardown, &later),
 	};
 	return cmocka_run_group_tests_name("records", tests, NULL, NULL);
 }
