@@ -79,7 +79,7 @@ typedef void (*docdb_start)(void *arg, struct docdb_script *script, const struct
 /* Which scripts there are, by their names (copied), from now on. */
 void docdb_scripts(struct docdb *db, const char *const *names, size_t count, docdb_start start, void *arg);
 
-/* Tasks within the script's transaction, as docdb_run, but for `run`; result and failure are those of the whole list. When
+/* Tasks within the script's transaction, as docdb_run, but for `run`; of a list that fails there is no result. When
  * one fails that was not refused, the transaction is undone, and nothing can be done in it any more; the same when its
  * time is over. At most 1 MB of tasks. */
 int docdb_script_run(struct docdb_script *script, struct bytes tasks, docdb_done fn, void *arg,

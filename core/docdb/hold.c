@@ -308,11 +308,11 @@ int docdb_script_run(struct docdb_script *s, struct bytes tasks, docdb_done fn, 
 
 static void tell(struct docdb_script *s, const struct docdb_failure *failure)
 {
-	const struct docdb_answer answer = {
-		{s->result.data, s->result.len}, failure ? s->unit : s->request->count, failure};
+	const struct docdb_answer done = {{s->result.data, s->result.len}, s->request->count, NULL};
+	const struct docdb_answer failed = {{NULL, 0}, 0, failure};
 	request_free(s->request);
 	s->request = NULL;
-	s->fn(s->arg, &answer);
+	s->fn(s->arg, failure ? &failed : &done);
 }
 
 /* The result of one task of a script came: true if another one of its list is to follow. */

@@ -5,26 +5,12 @@
 #include <stdlib.h>
 
 #include "base/lua_error.h"
-#include "docdb/docdb.h"
+#include "docdb/lua_wait.h"
 #include "json/lua_json.h"
-#include "runtime/task.h"
 
 #define TYPE "core.docdb"
 
 enum { NAMES = 64 };
-
-struct lua_docdb {
-	struct docdb *db; /* NULL: closed */
-	struct buf tasks;
-	bool dying; /* the state closes: no Lua any more */
-};
-
-struct wait {
-	struct task_wait task;
-	struct lua_docdb *owner;
-	const struct docdb_answer *answer; /* while push runs */
-	bool over, cancelled;              /* cancelled: the task is gone, perhaps with the owner */
-};
 
 static struct lua_docdb *check(lua_State *L)
 {
@@ -105,9 +91,30 @@ static void wake(struct wait *w, const struct docdb_answer *answer, int (*push)(
 	free(w);
 }
 
-static void answered(void *arg, const struct docdb_answer *answer)
+void lua_docdb_answered(void *arg, const struct docdb_answer *answer)
 {
 	wake(arg, answer, push_answer);
+}
+
+struct wait *lua_docdb_wait(struct lua_docdb *owner)
+{
+	struct wait *w = xcalloc(1, sizeof *w);
+	w->owner = owner;
+	return w;
+}
+
+int lua_docdb_suspend(lua_State *L, struct wait *w)
+{
+	w->task = task_prepare(L, cancel, w);
+	return task_suspend(L);
+}
+
+int lua_docdb_refused(lua_State *L, struct wait *w, const struct docdb_failure *failure)
+{
+	free(w);
+	lua_pushnil(L);
+	push_failure(L, failure, 0);
+	return 2;
 }
 
 static void indexed(void *arg, const struct docdb_answer *answer)
@@ -137,8 +144,7 @@ static int64_t int_field(lua_State *L, int table, const char *key)
 	return n;
 }
 
-/* A string is JSON already. */
-static struct bytes tasks_of(lua_State *L, struct lua_docdb *o, int index)
+struct bytes lua_docdb_tasks(lua_State *L, struct lua_docdb *o, int index)
 {
 	struct bytes t;
 	struct error e;
@@ -161,18 +167,13 @@ static int l_run(lua_State *L)
 	struct lua_docdb *o = check(L);
 	struct docdb_failure failure;
 	task_check(L);
-	const struct docdb_request request = {
-		.tasks = tasks_of(L, o, 2), .mark = text_field(L, 3, "mark"), .timeout_ms = int_field(L, 3, "timeout")};
-	struct wait *w = xcalloc(1, sizeof *w);
-	w->owner = o;
-	if (docdb_run(o->db, &request, answered, w, &failure)) {
-		free(w);
-		lua_pushnil(L);
-		push_failure(L, &failure, 0);
-		return 2;
-	}
-	w->task = task_prepare(L, cancel, w);
-	return task_suspend(L);
+	const struct docdb_request request = {.tasks = lua_docdb_tasks(L, o, 2),
+					      .mark = text_field(L, 3, "mark"),
+					      .timeout_ms = int_field(L, 3, "timeout")};
+	struct wait *w = lua_docdb_wait(o);
+	if (docdb_run(o->db, &request, lua_docdb_answered, w, &failure))
+		return lua_docdb_refused(L, w, &failure);
+	return lua_docdb_suspend(L, w);
 }
 
 static int l_index(lua_State *L)
@@ -184,14 +185,36 @@ static int l_index(lua_State *L)
 	task_check(L);
 	type = text_field(L, 2, "type");
 	field = text_field(L, 2, "field");
-	struct wait *w = xcalloc(1, sizeof *w);
-	w->owner = o;
+	struct wait *w = lua_docdb_wait(o);
 	if (docdb_index(o->db, text_field(L, 2, "database"), type, field, indexed, w, &failure)) {
 		free(w);
 		return lua_error_raise(L, &failure.error);
 	}
-	w->task = task_prepare(L, cancel, w);
-	return task_suspend(L);
+	return lua_docdb_suspend(L, w);
+}
+
+/* db:scripts(names, fn) */
+static int l_scripts(lua_State *L)
+{
+	struct lua_docdb *o = check(L);
+	luaL_checktype(L, 2, LUA_TTABLE);
+	luaL_checktype(L, 3, LUA_TFUNCTION);
+	const lua_Integer count = luaL_len(L, 2);
+	const char **names = lua_newuserdatauv(L, (size_t)count * sizeof *names + 1, 0);
+	for (lua_Integer i = 0; i < count; i++) {
+		if (lua_geti(L, 2, i + 1) != LUA_TSTRING)
+			return lua_error_raisef(L, ERROR_ARGUMENT, "db:scripts takes a list of names");
+		names[i] = lua_tostring(L, -1); /* the list holds it */
+		lua_pop(L, 1);
+	}
+	lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+	o->L = lua_tothread(L, -1);
+	lua_pushvalue(L, 3);
+	lua_setiuservalue(L, 1, LUA_DOCDB_SCRIPTS);
+	lua_pushvalue(L, 1); /* a call from the loop finds the function through it */
+	lua_rawsetp(L, LUA_REGISTRYINDEX, o);
+	docdb_scripts(o->db, names, (size_t)count, lua_docdb_start, o);
+	return 0;
 }
 
 static int l_ready(lua_State *L)
@@ -213,6 +236,10 @@ static int l_close(lua_State *L)
 	o->db = NULL;
 	if (db)
 		docdb_close(db);
+	if (o->L) {
+		lua_pushnil(L);
+		lua_rawsetp(L, LUA_REGISTRYINDEX, o);
+	}
 	return 0;
 }
 
@@ -250,8 +277,8 @@ static size_t read_names(lua_State *L, const char **names)
 
 static void push_class(lua_State *L)
 {
-	static const luaL_Reg methods[] = {
-		{"run", l_run}, {"index", l_index}, {"ready", l_ready}, {"close", l_close}, {NULL, NULL}};
+	static const luaL_Reg methods[] = {{"run", l_run},     {"index", l_index}, {"scripts", l_scripts},
+					   {"ready", l_ready}, {"close", l_close}, {NULL, NULL}};
 	if (!luaL_newmetatable(L, TYPE))
 		return;
 	luaL_newlib(L, methods);
@@ -265,7 +292,7 @@ static void push_class(lua_State *L)
 int lua_docdb_open(lua_State *L, const struct docdb_options *options)
 {
 	struct error e;
-	struct lua_docdb *o = lua_newuserdatauv(L, sizeof *o, 0);
+	struct lua_docdb *o = lua_newuserdatauv(L, sizeof *o, 1);
 	*o = (struct lua_docdb){0};
 	push_class(L);
 	lua_setmetatable(L, -2);
@@ -292,6 +319,7 @@ static int l_open(lua_State *L)
 int luaopen_core_docdb(lua_State *L)
 {
 	static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
+	lua_docdb_script_type(L);
 	luaL_newlib(L, functions);
 	return 1;
 }

@@ -26,6 +26,7 @@ local profile_documents = require "srvthreds.profile.documents"
 local profiles = require "srvthreds.profile"
 local records = require "core.records"
 local registry = require "srvthreds.session.registry"
+local scripts = require "srvthreds.agent.scripts"
 local script = require "core.script"
 local session_http = require "srvthreds.session.http"
 local session_ws = require "srvthreds.session.websocket"
@@ -185,6 +186,7 @@ local function start_persistence(self)
 end
 
 local function start_agents(self)
+  self.scripts = scripts.new { docdb = self.docdb, folder = self.profile and self.profile.path .. "/scripts" }
   self.agents = agents.new { store = self.store, queue = self.queue, directory = self.directory, docdb = self.docdb,
     pauses = pause_options(self) }
   self.agents.pauses:load()
@@ -215,7 +217,7 @@ local function start_live(self)
   for _, folder in ipairs(self.config.agents) do agent_folders[#agent_folders + 1] = folder end
   if self.profile then agent_folders[#agent_folders + 1] = self.profile.path .. "/agents" end
   self.live = live.new { store = self.store, engine = self.engine, folders = folders, agents = self.agents,
-    agent_folders = agent_folders }
+    agent_folders = agent_folders, scripts = self.scripts }
   self.live:start()
 end
 

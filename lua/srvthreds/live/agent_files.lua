@@ -1,17 +1,20 @@
 -- SPDX-License-Identifier: MIT
--- The files of agents: a changed one is given to who runs it, which compiles it first and keeps the old one if it is
--- bad.
+-- The files of agents, and of scripts for documents: a changed one is given to who runs it, which compiles it first and
+-- keeps the old one if it is bad.
 
 local runtime = require "core.runtime"
 
 local agent_files = {}
 agent_files.__index = agent_files
 
----@param agents { reload: fun(self, file: string, source: string): boolean?, string? }? true: reloaded, false: it runs
----  no such file, nil and text: what is wrong with it
+---@param agents { reload: fun(self, file: string, source: string): boolean?, string?; remove: fun(self, file: string)? }?
+---  reload: true: reloaded, false: it runs no such file, nil and text: what is wrong with it; remove: a file is gone
 ---@param folders string[]
-function agent_files.new(agents, folders, log)
-  return setmetatable({ agents = agents, folders = agents and folders or {}, log = log, sources = {} }, agent_files)
+---@param what string what a file is, for the log
+function agent_files.new(agents, folders, log, what)
+  return setmetatable({
+    agents = agents, folders = agents and folders or {}, log = log, what = what, sources = {}, missing = {},
+  }, agent_files)
 end
 
 local function each(self, fn)
@@ -35,19 +38,39 @@ local function reload(self, path, source)
   local ok, reloaded, problem = pcall(self.agents.reload, self.agents, path, source)
   if not ok or reloaded == nil then
     local text = tostring(ok and problem or reloaded)
-    self.log.error(("%s can't be used; the agent goes on as it was\n%s"):format(path, text))
+    self.log.error(("%s can't be used; the %s goes on as it was\n%s"):format(path, self.what, text))
   elseif reloaded then
-    self.log.info("agent reloaded", { file = path })
+    self.log.info(self.what .. " reloaded", { file = path })
   end
 end
 
+-- What is missing twice is gone: an editor may be in the middle of replacing it.
+local function look_for_missing(self, seen)
+  local again = false
+  for path in pairs(self.sources) do
+    local before = self.missing[path]
+    self.missing[path] = not seen[path] or nil
+    if not seen[path] and before then
+      self.sources[path], self.missing[path] = nil, nil
+      self.agents:remove(path)
+      self.log.info(self.what .. " gone", { file = path })
+    end
+    again = again or self.missing[path] ~= nil
+  end
+  return again
+end
+
 ---Gives away what has changed.
+---@return boolean again something has to be looked at once more, soon
 function agent_files:look()
+  local seen = {}
   each(self, function(path, source)
+    seen[path] = true
     if self.sources[path] == source then return end
     self.sources[path] = source
     reload(self, path, source)
   end)
+  return self.agents ~= nil and self.agents.remove ~= nil and look_for_missing(self, seen)
 end
 
 return agent_files

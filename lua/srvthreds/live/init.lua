@@ -28,6 +28,7 @@ local RETRY_MS = 1000 -- after the store refused a change
 ---@field folders (string|srvthreds.PatternFolder)[] folders of patterns
 ---@field agents { reload: fun(self, file: string, source: string): boolean?, string? }?
 ---@field agent_folders string[]?
+---@field scripts srvthreds.Scripts? those for documents
 ---@field log table?
 
 ---@class srvthreds.Live
@@ -44,7 +45,8 @@ function live.new(options)
     self.folders[#self.folders + 1] = type(f) == "string" and folders.new(f) or folders.new(f.path, f.only)
   end
   self.active = active.new(options.store, options.engine.patterns, self.log)
-  self.agents = agent_files.new(options.agents, options.agent_folders or {}, self.log)
+  self.agents = agent_files.new(options.agents, options.agent_folders or {}, self.log, "agent")
+  self.scripts = agent_files.new(options.scripts, { options.scripts and options.scripts.folder }, self.log, "script")
   self.reloads = {
     ok = metrics.counter("srvthreds_pattern_reloads_total", { result = "ok" }),
     failed = metrics.counter("srvthreds_pattern_reloads_total", { result = "failed" }),
@@ -208,10 +210,12 @@ local function watch(self)
     roots[#roots + 1] = folder.path
     table.move(folder:watched(), 1, #folder:watched(), #all + 1, all)
   end
-  for _, path in ipairs(self.agents.folders) do
-    roots[#roots + 1] = path
-    local st = runtime.stat(path)
-    if st and st.type == "directory" then all[#all + 1] = path end
+  for _, files in ipairs { self.agents, self.scripts } do
+    for _, path in ipairs(files.folders) do
+      roots[#roots + 1] = path
+      local st = runtime.stat(path)
+      if st and st.type == "directory" then all[#all + 1] = path end
+    end
   end
   self.watcher:watch(roots, all)
 end
@@ -223,6 +227,7 @@ local function scan(self, settled, at_start)
   if not self.repeat_in then self.pending = {} end
   conclude(self, now, at_start)
   self.agents:look()
+  if self.scripts:look() then self.repeat_in = SECOND_LOOK_MS end
   if self.repeat_in and not self.closed then self.timer:start(runtime.now() + self.repeat_in) end
 end
 
