@@ -140,7 +140,8 @@ t.test("scripts that mean harm end, and nothing of them stays", function()
       error "thrown"
     end]],
     meta = [[return function(db)
-      return db:put(setmetatable({ values = {} }, { __index = function() while true do end end, __pairs = function() while true do end end }))
+      local function forever() while true do end end
+      return db:put(setmetatable({ values = {} }, { __index = forever, __pairs = forever }))
     end]],
     loops = "return function(db) local t = {} t.t = t return db:put { values = t } end",
     large = "return function(db) local t = {} for i = 1, 200 do t[i] = { v = ('x'):rep(10000) } end return db:put { values = t } end",

@@ -2,6 +2,7 @@
 """The persistence agent on a real server: what it answers, and that kill -9 at any moment writes nothing twice."""
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,16 @@ def store(event_id, *tasks):
 def answer(client, *tasks):
     client.send(store(f"ask-{random.getrandbits(64)}", *tasks))
     return client.wait_title("stored")["data"]["content"]["values"]["result"]
+
+
+def refused(client, *tasks):
+    """The error of the persistence agent, which is told to those of the thred."""
+    client.send(store(f"ask-{random.getrandbits(64)}", *tasks))
+    return client.wait(lambda event: (event["data"].get("content") or {}).get("error"), 10, "an error")["data"]["content"]["error"]
+
+
+def script(name, **args):
+    return task("run", values={"script": name, "args": args})
 
 
 @pytest.fixture
@@ -83,11 +94,60 @@ def test_nothing_is_written_twice_nor_lost(documents):
     check(documents, total)
 
 
+def scripts_of(total):
+    """The same by a script."""
+    return [store(f"run-{n}", script("count", seq=n)) for n in range(total)]
+
+
+def test_scripts_write_once(documents):
+    total, rng = load(200), random.Random(SEED)
+    waiting, chunk = scripts_of(total), max(1, load(200) // KILLS)
+    documents.start()
+    for _ in range(KILLS):
+        left = write(documents, waiting[:chunk], rng.randrange(chunk))
+        waiting = left + waiting[chunk:]
+        documents.kill()
+        documents.start()
+    assert not write(documents, waiting, len(waiting))
+    check(documents, total)
+
+
+def test_a_script_and_its_mistakes(documents):
+    server = documents.start()
+    with server.connect("p0") as client:
+        assert answer(client, [task("put", values={"id": "a"}), script("count", seq=1)], script("count", seq=2)) == [
+            ["a", {"counted": 1}], {"counted": 2}]
+        error = refused(client, [task("put", values={"id": "b"}), script("count", seq=3, fail=True)])
+        assert error["code"] == 5200
+        assert "scripts/count.lua:7: after all was written" in error["cause"]
+        assert "tasks[0][1]" in error["cause"]
+        error = refused(client, script("cuont"))
+        assert error["code"] == 4200
+        assert "did you mean count?" in error["message"]
+        assert answer(client, task("count", matcher={})) == [4]  # a, 1, 2 and the counter
+
+
+def test_a_changed_script_counts_at_once(servers, tmp_path):
+    shutil.copytree(PROFILES / "documents", tmp_path / "documents")
+    folder = tmp_path / "documents" / "scripts"
+    server = servers(f"--profiles={tmp_path}", profile="documents").start()
+    with server.connect("p0") as client:
+        for text in ["one", "two"]:
+            (folder / "say.lua").write_text(f"return function() return '{text}' end")
+            server.wait_log(lambda line, text=text: line["msg"] == "script reloaded" and "say.lua" in line["file"])
+            until(lambda text=text: answer(client, script("say")) == [text], 10, "the new script")
+        (folder / "say.lua").write_text("return function(")
+        server.wait_log(lambda line: "say.lua can't be used" in line["msg"])
+        assert answer(client, script("say")) == ["two"]
+
+
 @pytest.mark.skipif("SRVTHREDS_FAULTS" not in os.environ, reason="kill points are in debug builds only")
-@pytest.mark.parametrize("point", ["docdb_before_commit:3", "docdb_after_commit:3"])
-def test_written_but_not_acknowledged(documents, point):
+@pytest.mark.parametrize("point, made", [
+    ("docdb_before_commit:3", events_of), ("docdb_after_commit:3", events_of), ("docdb_in_run:7", scripts_of),
+    ("docdb_before_commit:3", scripts_of), ("docdb_after_commit:3", scripts_of)])
+def test_written_but_not_acknowledged(documents, point, made):
     documents.start(env={"SRVTHREDS_FAIL": point})
-    events = events_of(100)  # few batches else: the point is the third
+    events = made(100)  # few batches else: the point is the third
     left = write(documents, events, len(events))
     until(lambda: not documents.running(), 20, f"the process to end at {point}")
     documents.wait_exit()
