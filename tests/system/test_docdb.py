@@ -29,7 +29,8 @@ def answer(client, *tasks):
 def refused(client, *tasks):
     """The error of the persistence agent, which is told to those of the thred."""
     client.send(store(f"ask-{random.getrandbits(64)}", *tasks))
-    return client.wait(lambda event: (event["data"].get("content") or {}).get("error"), 10, "an error")["data"]["content"]["error"]
+    event = client.wait(lambda event: (event["data"].get("content") or {}).get("error"), 10, "an error")
+    return event["data"]["content"]["error"]
 
 
 def script(name, **args):
