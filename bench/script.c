@@ -1,147 +1,151 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the sandbox costs: a script call beside a pcall, a long script with and without slices, our string functions
- * beside the stock ones (ratios of their times). The form of the lines: tools/bench.py.
+ * What the sandbox costs, beside stock Lua: the meter, our string functions, a script call. Both sides take turns of half a
+ * millisecond in one process and run the same bodies (bench/support/script.lua); a sample is the median of the ratios of
+ * many pairs of turns, so that what others do on the machine counts little. The form of the lines: tools/bench.py.
+ *   bench_script [NAME ours|stock TURNS]     with arguments: only so many turns, for callgrind
  */
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "script/script.h"
 
-#define ROUNDS 5
+#define SAMPLES 5
+#define PAIRS   101
 
-/* Gives ns for one turn of `what`: in the sandbox if `inside`, else in plain Lua. */
-static const char chunk[] =
-	"local script, what, inside = ...\n"
-	"local bodies = {\n"
-	"  loop = 'local s = 0 for i = 1, 20000000 do s = s + i % 7 end return 20000000',\n"
-	"  calls = 'local function f(n) if n < 2 then return n end return f(n - 1) + f(n - 2) end f(27) return "
-	"832040',\n"
-	"  find = 'local s = (\"x\"):rep(200) .. \"key=value\" for i = 1, 100000 do s:find(\"(%w+)=(%w+)\", 150) end "
-	"return 100000',\n"
-	"  plain = 'local s = (\"x\"):rep(200) .. \"key=value\" for i = 1, 300000 do s:find(\"key\", 1, true) end "
-	"return 300000',\n"
-	"  match = 'for i = 1, 300000 do (\"2026-11-23\"):match(\"^(%d+)%-(%d+)%-(%d+)$\") end return 300000',\n"
-	"  gsub = 'local s = (\"hello world \"):rep(20) for i = 1, 10000 do s:gsub(\"%w+\", \"<%0>\") end return "
-	"10000',\n"
-	"  gmatch = 'local s = (\"hello world \"):rep(20) for i = 1, 10000 do for w in s:gmatch(\"%a+\") do end end "
-	"return 10000',\n"
-	"  format = 'for i = 1, 300000 do (\"%s has %d at %.2f\"):format(\"it\", i, i / 3) end return 300000',\n"
-	"  concat = 'local t = {} for i = 1, 100 do t[i] = \"item\" .. i end for i = 1, 20000 do table.concat(t, \", "
-	"\") "
-	"end return 20000',\n"
-	"  sort = 'for i = 1, 200 do local t = {} for j = 1, 500 do t[j] = j * 7919 % 1009 end table.sort(t) end "
-	"return "
-	"200',\n"
-	"  pairs = 'local t = {} for i = 1, 20 do t[\"k\" .. i] = i end for i = 1, 100000 do for k, v in pairs(t) do "
-	"end "
-	"end return 100000',\n"
-	"  pcall = 'local f = function() end for i = 1, 2000000 do pcall(f) end return 2000000',\n"
-	"}\n"
-	"local clock, turns, t = os.clock\n"
-	"if what == 'call' then\n"
-	"  local n, env, limits = 500000, script and script.environment {}, {}\n"
-	"  if inside then\n"
-	"    local fn, context, call = script.load('return 1', '@x', env), {}, script.call\n"
-	"    t = clock() for _ = 1, n do call(context, limits, fn) end\n"
-	"  else\n"
-	"    local fn, call = load 'return 1', pcall\n"
-	"    t = clock() for _ = 1, n do call(fn) end\n"
-	"  end\n"
-	"  return (clock() - t) / n * 1e9\n"
-	"end\n"
-	"if inside then\n"
-	"  local fn = script.load(bodies[what], '@x', script.environment {})\n"
-	"  t = clock() local ok, n = script.call({}, { cpu = 1e9, wall = 1e9 }, fn)\n"
-	"  if not ok then error(n) end turns = n\n"
-	"else\n"
-	"  local fn = load(bodies[what], '@x') t = clock() turns = fn()\n"
-	"end\n"
-	"return (clock() - t) / turns * 1e9\n";
-
-static double turn(lua_State *L, const char *what, bool inside)
+static void fail(lua_State *L)
 {
-	if (luaL_loadstring(L, chunk) != LUA_OK)
-		goto bad;
-	if (inside)
-		luaL_requiref(L, "core.script", luaopen_core_script, 0);
-	else
-		lua_pushnil(L);
-	lua_pushstring(L, what);
-	lua_pushboolean(L, inside);
-	if (lua_pcall(L, 3, 1, 0) != LUA_OK)
-		goto bad;
-	double ns = lua_tonumber(L, -1);
-	lua_settop(L, 0);
-	return ns;
-bad:
-	fprintf(stderr, "%s\n", luaL_tolstring(L, -1, NULL));
+	fprintf(stderr, "bench_script: %s\n", luaL_tolstring(L, -1, NULL));
 	exit(1);
 }
 
-static double measure(const char *what, bool inside)
+/* A state whose only stack value is the function that runs a body. Collects as the sandbox does. */
+static lua_State *open_side(bool ours)
 {
-	lua_State *L = inside ? script_state_new(NULL) : luaL_newstate();
-	if (!inside)
+	lua_State *L = ours ? script_state_new(NULL) : luaL_newstate();
+	if (!ours) {
 		luaL_openlibs(L);
-	double ns = turn(L, what, inside);
-	if (inside)
-		script_state_free(L);
-	else
-		lua_close(L);
-	return ns;
-}
-
-static void print_samples(const double *samples)
-{
-	for (int i = 0; i < ROUNDS; i++)
-		printf("%s%.3f", i ? ", " : "", samples[i]);
-}
-
-/* Our time over the stock one's of the same round. */
-static void ratio(const char *what, const char *label, double pass)
-{
-	double samples[ROUNDS], ours = 0, stock = 0;
-	for (int i = 0; i < ROUNDS; i++) {
-		stock = measure(what, false);
-		ours = measure(what, true);
-		samples[i] = ours / stock;
+		lua_gc(L, LUA_GCINC, 400, 200, 0);
 	}
-	printf("{\"bench\": \"script\", \"what\": \"%s\", \"unit\": \"x stock\", \"less\": true, \"samples\": [",
-	       label);
-	print_samples(samples);
-	printf("], \"notes\": \"last: %.0f ns, stock %.0f ns\"", ours, stock);
+	if (luaL_loadfile(L, "bench/support/script.lua") != LUA_OK)
+		fail(L);
+	if (ours)
+		luaL_requiref(L, "core.script", luaopen_core_script, 0);
+	else
+		lua_pushnil(L);
+	if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+		fail(L);
+	return L;
+}
+
+/* Nanoseconds of CPU time. */
+static double turn(lua_State *L, const char *name, int times)
+{
+	struct timespec a, b;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+	for (int i = 0; i < times; i++) {
+		lua_pushvalue(L, 1);
+		lua_pushstring(L, name);
+		if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+			fail(L);
+	}
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+	return (double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec);
+}
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static double middle(double *values)
+{
+	qsort(values, PAIRS, sizeof *values, ascending);
+	return values[PAIRS / 2];
+}
+
+struct sample {
+	double ratio, ours, stock; /* medians; ns */
+};
+
+static struct sample measure(lua_State *ours, lua_State *stock, const char *name, int times)
+{
+	double ratios[PAIRS], our_times[PAIRS], stock_times[PAIRS];
+	for (int i = 0; i < PAIRS; i++) {
+		if (i % 2)
+			our_times[i] = turn(ours, name, times);
+		stock_times[i] = turn(stock, name, times);
+		if (i % 2 == 0)
+			our_times[i] = turn(ours, name, times);
+		ratios[i] = our_times[i] / stock_times[i];
+	}
+	return (struct sample){middle(ratios), middle(our_times) / times, middle(stock_times) / times};
+}
+
+static void print(const char *what, const struct sample *samples, double pass)
+{
+	printf("{\"bench\": \"script\", \"what\": \"%s\", \"unit\": \"x stock\", \"less\": true, \"samples\": [", what);
+	for (int i = 0; i < SAMPLES; i++)
+		printf("%s%.4f", i ? ", " : "", samples[i].ratio);
+	printf("], \"notes\": \"%.0f ns, stock %.0f ns\"", samples[0].ours, samples[0].stock);
 	if (pass > 0)
 		printf(", \"pass\": %g", pass);
 	printf("}\n");
 	fflush(stdout);
 }
 
-static void call_cost(bool inside, const char *label)
-{
-	double samples[ROUNDS];
-	for (int i = 0; i < ROUNDS; i++)
-		samples[i] = measure("call", inside);
-	printf("{\"bench\": \"script\", \"what\": \"%s\", \"unit\": \"ns\", \"less\": true, \"samples\": [", label);
-	print_samples(samples);
-	printf("]}\n");
-	fflush(stdout);
-}
+static const struct bench {
+	const char *name, *what;
+	double pass; /* 0: another behaviour, nothing promised */
+	int times;   /* in a turn */
+} benches[] = {
+	{"loop", "metered: arithmetic", 1.02, 1},
+	{"calls", "metered: calls", 1.02, 1},
+	{"tables", "metered: tables made", 1.02, 1},
+	{"closures", "metered: closures made", 1.02, 1},
+	{"texts", "metered: texts made by ..", 1.02, 1},
+	{"coroutines", "metered: switches of coroutines", 0, 1},
+	{"find", "string.find", 1.1, 1},
+	{"plain", "string.find, plain", 1.1, 1},
+	{"match", "string.match", 1.1, 1},
+	{"gsub", "string.gsub", 1.1, 1},
+	{"gmatch", "string.gmatch", 1.1, 1},
+	{"format", "string.format", 1.1, 1},
+	{"concat", "table.concat", 1.1, 1},
+	{"rep", "string.rep", 1.1, 1},
+	{"byte", "string.byte", 1.1, 1},
+	{"pack", "string.pack, unpack", 1.1, 1},
+	{"unpack", "table.unpack", 1.1, 1},
+	{"insert", "table.insert", 1.1, 1},
+	{"utf8", "utf8.codes, len", 1.1, 1},
+	{"sort", "table.sort (stable)", 0, 1},
+	{"pairs", "pairs of 20 names (in order)", 0, 1},
+	{"pcall", "pcall in a script", 0, 1},
+	{"empty", "script.call of an empty function beside pcall", 0, 1000},
+};
 
-int main(void)
+int main(int argc, char **argv)
 {
-	call_cost(true, "script.call of an empty function");
-	call_cost(false, "pcall of an empty function, stock");
-	ratio("loop", "a loop in slices", 1.02);
-	ratio("calls", "recursion in slices", 1.02);
-	static const char *const functions[] = {"find", "plain", "match", "gsub", "gmatch", "format", "concat"};
-	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-		ratio(functions[i], functions[i], 1.1);
-	ratio("sort", "sort (stable)", 0);
-	ratio("pairs", "pairs of 20 names (in order)", 0);
-	ratio("pcall", "pcall in a script", 0);
+	if (argc == 4) {
+		lua_State *L = open_side(strcmp(argv[2], "ours") == 0);
+		turn(L, argv[1], atoi(argv[3]));
+		return 0;
+	}
+	lua_State *ours = open_side(true), *stock = open_side(false);
+	for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
+		const struct bench *b = &benches[i];
+		struct sample samples[SAMPLES];
+		turn(ours, b->name, b->times), turn(stock, b->name, b->times);
+		for (int n = 0; n < SAMPLES; n++)
+			samples[n] = measure(ours, stock, b->name, b->times);
+		print(b->what, samples, b->pass);
+	}
+	script_state_free(ours);
+	lua_close(stock);
 	return 0;
 }
