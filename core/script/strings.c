@@ -5,6 +5,7 @@
  */
 #include "script/strings.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,21 +19,38 @@ static int stock(lua_State *L)
 	return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
+/* How long `n` times a text of `len` bytes is; raises if that is too long. */
+static size_t repeated(lua_State *L, size_t len, size_t sep_len, size_t n)
+{
+	double total = (double)(len + sep_len) * (double)n;
+	script_check_text(L, script_of(L), "string.rep", total < 1e18 ? (size_t)total : (size_t)1e18);
+	if (len + sep_len < len || total > (double)(SIZE_MAX >> 2))
+		luaL_error(L, "resulting string too large");
+	return len * n + sep_len * (n - 1);
+}
+
 static int s_rep(lua_State *L)
 {
 	size_t len, sep_len;
-	luaL_checklstring(L, 1, &len);
+	const char *text = luaL_checklstring(L, 1, &len);
 	lua_Integer n = luaL_checkinteger(L, 2);
-	luaL_optlstring(L, 3, "", &sep_len);
-	if (len + sep_len == 0) { /* the stock function would copy nothing n times */
+	const char *sep = luaL_optlstring(L, 3, "", &sep_len);
+	if (n <= 0 || len + sep_len == 0) { /* nothing, n times */
 		lua_pushliteral(L, "");
 		return 1;
 	}
-	if (n > 0) {
-		double total = (double)(len + sep_len) * (double)n;
-		script_check_text(L, script_of(L), "string.rep", total < 1e18 ? (size_t)total : (size_t)1e18);
+	luaL_Buffer b;
+	size_t total = repeated(L, len, sep_len, (size_t)n);
+	char *to = luaL_buffinitsize(L, &b, total);
+	memcpy(to, text, len);
+	if (n > 1)
+		memcpy(to + len, sep, sep_len);
+	for (size_t done = len + sep_len, more; done < total; done += more) { /* what is there, again */
+		more = done < total - done ? done : total - done;
+		memcpy(to + done, to, more);
 	}
-	return stock(L);
+	luaL_pushresultsize(&b, total);
+	return 1;
 }
 
 /* Places in a text or list, as string.sub has them. */
@@ -52,10 +70,23 @@ static void check_range(lua_State *L, const char *who, size_t len)
 static int s_byte(lua_State *L)
 {
 	size_t len;
-	luaL_checklstring(L, 1, &len);
-	if (len > VALUES_MAX)
-		check_range(L, "string.byte", len);
-	return stock(L);
+	const char *text = luaL_checklstring(L, 1, &len);
+	lua_Integer from = luaL_optinteger(L, 2, 1), to = luaL_optinteger(L, 3, from);
+	lua_Integer first = from_end(from, len), last = from_end(to, len);
+	if (first < 1)
+		first = 1;
+	if (last > (lua_Integer)len)
+		last = (lua_Integer)len;
+	lua_Integer n = last - first + 1;
+	if (n <= 0)
+		return 0;
+	if (n > VALUES_MAX)
+		script_check_values(L, script_of(L), "string.byte", n);
+	luaL_argcheck(L, n < INT_MAX, 1, "string slice too long");
+	luaL_checkstack(L, (int)n, "string slice too long");
+	for (lua_Integer i = first; i <= last; i++)
+		lua_pushinteger(L, (unsigned char)text[i - 1]);
+	return (int)n;
 }
 
 static int u_codepoint(lua_State *L)
@@ -67,14 +98,14 @@ static int u_codepoint(lua_State *L)
 	return stock(L);
 }
 
-/* The stock functions read it without looking at the clock. */
-static void check_form(lua_State *L, const char *who)
+/* The stock functions read what says how to pack without looking at the clock. Gives its length. */
+static inline size_t check_form(lua_State *L, const char *who)
 {
-	size_t len;
-	luaL_checklstring(L, 1, &len);
-	if (len > FORM_MAX && script_metered(script_of(L)))
+	size_t len = lua_rawlen(L, 1);
+	if (len > FORM_MAX && lua_type(L, 1) == LUA_TSTRING && script_metered(script_of(L)))
 		luaL_error(L, "%s: a format of %I KiB is longer than the limit of %d", who, (LUAI_UACINT)(len >> 10),
 			   FORM_MAX >> 10);
+	return len;
 }
 
 static int s_unpack(lua_State *L)
@@ -89,14 +120,21 @@ static int s_packsize(lua_State *L)
 	return stock(L);
 }
 
-static int s_pack(lua_State *L)
+/* What its texts of fixed length ask for. */
+static void check_packed(lua_State *L)
 {
 	size_t total = 0;
-	check_form(L, "string.pack");
-	for (const char *p = luaL_checkstring(L, 1); *p; p++)
-		if (*p == 'c')
-			total += strtoul(p + 1, NULL, 10) < STRING_MAX * 2 ? strtoul(p + 1, NULL, 10) : STRING_MAX * 2;
+	for (const char *form = luaL_checkstring(L, 1); (form = strchr(form, 'c'));) {
+		size_t n = strtoul(++form, NULL, 10);
+		total += n < STRING_MAX * 2 ? n : STRING_MAX * 2;
+	}
 	script_check_text(L, script_of(L), "string.pack", total);
+}
+
+static int s_pack(lua_State *L)
+{
+	if (check_form(L, "string.pack") >= sizeof "c1048577" - 1)
+		check_packed(L);
 	return stock(L);
 }
 

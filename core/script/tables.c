@@ -69,9 +69,19 @@ static int t_concat(lua_State *L)
 	return 1;
 }
 
-static int t_insert(lua_State *L)
+/* Moves what stands from `at` on one place up. */
+static void make_room(lua_State *L, lua_Integer at, lua_Integer end)
 {
 	struct script *s = script_of(L);
+	for (lua_Integer i = end; i > at; i--) {
+		lua_geti(L, 1, i - 1);
+		lua_seti(L, 1, i);
+		script_tick(L, s);
+	}
+}
+
+static int t_insert(lua_State *L)
+{
 	check_table(L, 1, reads_writes_len);
 	lua_Integer end = (lua_Integer)((lua_Unsigned)luaL_len(L, 1) + 1), at = end;
 	switch (lua_gettop(L)) {
@@ -80,11 +90,7 @@ static int t_insert(lua_State *L)
 	case 3:
 		at = luaL_checkinteger(L, 2);
 		luaL_argcheck(L, (lua_Unsigned)at - 1u < (lua_Unsigned)end, 2, "position out of bounds");
-		for (lua_Integer i = end; i > at; i--) {
-			lua_geti(L, 1, i - 1);
-			lua_seti(L, 1, i);
-			script_tick(L, s);
-		}
+		make_room(L, at, end);
 		break;
 	default:
 		return luaL_error(L, "wrong number of arguments to 'insert'");
@@ -154,14 +160,13 @@ static int t_pack(lua_State *L)
 
 static int t_unpack(lua_State *L)
 {
-	struct script *s = script_of(L);
 	lua_Integer i = luaL_optinteger(L, 2, 1);
 	lua_Integer last = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
 	if (i > last)
 		return 0;
 	lua_Unsigned n = (lua_Unsigned)last - (lua_Unsigned)i;
-	if (n < INT32_MAX)
-		script_check_values(L, s, "table.unpack", (lua_Integer)n + 1);
+	if (n >= VALUES_MAX && n < INT32_MAX)
+		script_check_values(L, script_of(L), "table.unpack", (lua_Integer)n + 1);
 	if (n >= INT32_MAX || !lua_checkstack(L, (int)n + 1))
 		return luaL_error(L, "too many results to unpack");
 	for (; i < last; i++)
