@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The figures of bench/script.c that nothing else on the machine can change: instructions of our side over those of stock Lua,
-counted by callgrind (package valgrind; without it there are none). A count is the difference of six turns and one."""
+"""The figures of bench/script.c that nothing else on the machine can change: instructions of our side over those of
+stock Lua, counted by callgrind (package valgrind; without it there are none), each the difference of six turns and
+one."""
 import re
 import shutil
 import subprocess
@@ -10,7 +11,8 @@ from support.server import PROGRAM, say
 
 BENCH = PROGRAM.rpartition("/")[0] + "/bench_script"
 METERED = ("loop", "calls", "tables", "closures", "texts")
-FUNCTIONS = ("find", "plain", "match", "gsub", "gmatch", "format", "concat", "rep", "byte", "pack", "unpack", "insert", "utf8")
+FUNCTIONS = ("find", "plain", "match", "gsub", "gmatch", "format", "concat", "rep", "byte", "pack", "unpack", "insert",
+             "utf8")
 
 
 def counted(name, side, turns):
