@@ -101,13 +101,14 @@ static void look_behind(lua_State *L)
 
 static int b_rawget(lua_State *L)
 {
+	if (!script_is_doc(L, 1))
+		luaL_checktype(L, 1, LUA_TTABLE);
 	luaL_checkany(L, 2);
 	lua_settop(L, 2);
 	if (script_is_doc(L, 1)) {
 		lua_gettable(L, 1);
 		return 1;
 	}
-	luaL_checktype(L, 1, LUA_TTABLE);
 	look_behind(L);
 	lua_rawget(L, 1);
 	return 1;

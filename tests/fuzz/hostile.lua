@@ -136,6 +136,17 @@ local STATEMENTS = {
   function(self) return ("kept[%d] = v%d"):format(self.random(9), self.random(6)) end,
   function() return "if n_() then do return f1(...) end end" end,
   function(self) return ("pcall(setmetatable, v%d, v%d)"):format(self.random(6), self.random(6)) end,
+  -- metamethods that come later, which setmetatable doesn't see
+  function(self, d) return ("pcall(function(t, m) setmetatable(t, m) m.%s = %s v%d = t end, %s, {})")
+    :format(self:one(METAMETHODS), self:chance(30) and "t" or self:one { '"k"', '"v"', self:fn(d - 1) }, self.random(6),
+      self:object(d - 1)) end,
+  function(self) return ("pcall(v%d, v%d)"):format(self.random(6), self.random(6)) end,
+  -- iterators that are called with something else
+  function(self, d) return ("local next_ = %s(%s) pcall(next_, %s, %s)"):format(self:one { "pairs", "pairs", "ipairs", "utf8.codes" },
+    self:chance(70) and self:object(d - 1) or self:text(d - 1), self:expression(d - 1), self:expression(d - 1)) end,
+  function(self, d) return ("co_ = coroutine.create(function() local c <close> = %s coroutine.yield() end) coroutine.resume(co_)")
+    :format(self:object(d - 1)) end,
+  function() return "pcall(coroutine.close, co_)" end,
 }
 
 function writer:block(depth, n)
@@ -155,7 +166,7 @@ local cjson = require "cjson"
 local null = cjson.null
 local v1, v2, v3, v4, v5, v6 = {}, 1, "x", { 3, 2, 1 }, nil, ""
 local f1, f2, f3
-local kept, log_, count_ = {}, {}, 0
+local kept, log_, count_, co_ = {}, {}, 0
 local function n_() count_ = count_ + 1 return count_ % 3 == 0 end
 local function many(n, x) local t = {} for i = 1, n do t[i] = x end return t end
 local function bush(n) local t = {} for i = 1, n do t = { a = t, t } end return t end

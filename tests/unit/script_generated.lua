@@ -2,6 +2,7 @@
 -- luacheck: read globals slower
 -- Thousands of calls of the string, table and utf8 functions that nobody thought of, ours beside the stock ones: results,
 -- messages, and what became of tables. Each run has others; SRVTHREDS_SEED=n, which a failure says, repeats one.
+local script = require "core.script"
 local stock = dofile "tests/unit/script_stock.lua"
 
 local CASES = 60000 // slower
@@ -212,6 +213,36 @@ local function sort_case()
   stock.same("table", "sort", sorted, mostly(to_sort), one { 1, "x", {}, true })
 end
 
+-- JSON: cjson for scripts and core.json, two encoders: what one wrote the other reads.
+
+local json = require "core.json"
+local cjson = script.module "cjson"
+local function json_value(depth)
+  local kind = random(depth > 0 and 8 or 5)
+  if kind == 1 then return random(-1000, 1000) end
+  if kind == 2 then return one { 0.5, -1e-7, 1e100, 5e-324, 1.7976931348623157e308, math.maxinteger, math.mininteger } end
+  if kind == 3 then return chance(2) end
+  if kind == 4 then return json.null end
+  if kind == 5 then return one { "", "a", "\0", "\"\\/\n\1", "häß €", "\u{10FFFF}" } end
+  local v = {}
+  if kind <= 6 then
+    for i = 1, random(0, 4) do v[i] = json_value(depth - 1) end
+    return json.array(v)
+  end
+  for _ = 1, random(0, 4) do v[one { "a", "b", "", "é", "10", "k\0" }] = json_value(depth - 1) end
+  return v
+end
+local function json_case()
+  local v = json_value(3)
+  local canonical = json.encode(v)
+  local theirs = cjson.encode(v)
+  local again = { json.encode(json.decode(theirs)), json.encode(cjson.decode(canonical)), json.encode(cjson.decode(theirs)) }
+  for i = 1, 3 do
+    if again[i] ~= canonical then error(("%s\n%s\n%d: %s"):format(canonical, theirs, i, again[i]), 0) end
+  end
+  stock.compared = stock.compared + 1
+end
+
 local kinds = {
   function() call("string", "find", 2, { subject, pattern, small }) end,
   function() call("string", "find", 2, { subject, plain, small, lax }) end,
@@ -241,6 +272,14 @@ local kinds = {
   function() call("table", "unpack", 1, { some_table, place, place }) end,
   function() call("table", "pack", 0, { any, any, any }) end,
   sort_case,
+  function() call("_G", "tostring", 1, { format_value }) end,
+  function() call("_G", "tonumber", 1, { any, function() return random(0, 40) end }) end,
+  function() call("_G", "select", 1, { small, any, any }) end,
+  function() call("_G", one { "rawequal", "rawlen", "type", "assert" }, 1, { any, any }) end,
+  function() call("_G", one { "pcall", "xpcall" }, 1, { function() return chance(2) and tostring or error end, any, any }) end,
+  function() call("_G", one { "rawget", "rawset" }, 2, { list, place, any }) end,
+  function() call("math", one { "floor", "ceil", "fmod", "tointeger", "ult", "max", "min", "abs" }, 1, { number, number }) end,
+  json_case,
 }
 local ok, problem
 for case = 1, CASES do

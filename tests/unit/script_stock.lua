@@ -4,7 +4,11 @@ local script = require "core.script"
 
 local M = { compared = 0, failed = 0, ours = nil }
 local env = script.environment { export = function(t) M.ours = t end }
-assert(script.call({}, nil, assert(script.load("export { string = string, table = table, utf8 = utf8 }", "@x", env))))
+assert(script.call({}, nil, assert(script.load([[
+  local base = {}
+  for _, name in ipairs { "assert", "error", "ipairs", "pcall", "rawequal", "rawget", "rawlen", "rawset", "select", "tonumber", "tostring",
+    "type", "xpcall" } do base[name] = _ENV[name] end
+  export { string = string, table = table, utf8 = utf8, math = math, _G = base }]], "@x", env))))
 
 local function show(v)
   local kind = type(v)
@@ -23,11 +27,11 @@ local function show(v)
 end
 M.show = show
 
--- Messages name the function only when it is found in the stock library: both sides lose the name.
+-- Messages name the function only when it is found in the stock library: both sides lose the name. Ours show no addresses.
 local function outcome(f, ...)
   local r = table.pack(pcall(f, ...))
   for i = 1, r.n do r[i] = show(r[i]) end
-  return (table.concat(r, " ", 1, r.n):gsub("to '[%w.?]+' %(", "to f ("))
+  return (table.concat(r, " ", 1, r.n):gsub("to '[%w.?]+' %(", "to f ("):gsub("(%a+): [%w]*0x%x+", "%1"))
 end
 
 -- Each side gets tables of its own, so what it did to them is compared too.
