@@ -7,7 +7,7 @@
 #include "store/scan.h"
 #include "store/sqlite.h"
 
-enum { PART_NS = 15000000, FEW = 16 };
+enum { PART_NS = 15000000, PART_LEAST = 64, FEW = 16 };
 
 #define SOURCE     "(select id from participant where n=nullif(e.source,0))"
 #define THRED_TEXT "coalesce((select id from thred t where t.n=e.thred),(select id from archive a where a.n=e.thred))"
@@ -72,8 +72,9 @@ struct scanning {
 	size_t value;             /* which of the values, of the sources */
 	int phase;
 	bool placed, over, refused;
-	uint64_t until;
-	int64_t *told; /* events with several threds, each told once; sorted, owned */
+	uint64_t until; /* the part's end, but for the first few rows: a busy machine may let no time pass for it */
+	unsigned rows;  /* of the part */
+	int64_t *told;  /* events with several threds, each told once; sorted, owned */
 	size_t told_count, told_cap;
 };
 
@@ -102,7 +103,7 @@ static bool tell(struct scanning *x, sqlite3_stmt *st)
 		cells[i] = cell_of(st, i);
 	if (!x->scan.row(x->scan.arg, cells))
 		x->over = true;
-	return !x->over && uv_hrtime() < x->until;
+	return !x->over && (++x->rows < PART_LEAST || uv_hrtime() < x->until);
 }
 
 static int ended(sqlite3_stmt *st, int rc)
@@ -516,6 +517,7 @@ static void work(struct sqlite_read *read, struct sqlite_reader *r)
 {
 	struct scanning *x = (struct scanning *)read;
 	x->until = uv_hrtime() + PART_NS;
+	x->rows = 0;
 	x->over = !x->scan.row(x->scan.arg, NULL);
 	read->rc = x->refused ? SQLITE_INTERRUPT : x->over ? SQLITE_OK : part(x, r->db);
 }

@@ -178,7 +178,7 @@ static void closing_ends_what_is_under_way(void **state)
 	assert_int_equal(a.codes[2], ERROR_SERVER);
 	db = open_records(b);
 	store_close(b->store);
-	ask(db, &a, "count", ALL, 0);
+	ask(db, &a, "count", "\"type\":\"config\",\"matcher\":{}", 0);
 	bed_until(b, &a.answers, 4);
 	assert_int_equal(a.codes[3], ERROR_SERVER);
 	assert_string_equal(a.message, "the store was closed");
@@ -205,7 +205,7 @@ static int64_t count_between(struct bed *b, struct docdb *db, int64_t from, int6
 /* Hours of 4,000 rows each; asked twice, because the first time tells where a time is. */
 static void a_time_is_found(void **state)
 {
-	enum { HOURS = 6, HOUR = 3600000, PER_HOUR = THREDS * EVENTS };
+	enum { HOURS = 4, HOUR = 3600000, PER_HOUR = THREDS * EVENTS };
 	static const char last[] =
 		",\"collector\":{\"sort\":[{\"field\":\"n\",\"desc\":true}]},\"selector\":{\"include\":[\"n\"]}";
 	static const char first[] = ",\"collector\":{\"sort\":[{\"field\":\"n\"}]},\"selector\":{\"include\":[\"n\"]}";
@@ -222,7 +222,6 @@ static void a_time_is_found(void **state)
 				int64_t at = begin + (int64_t)from * HOUR, n = (int64_t)from * PER_HOUR;
 				assert_int_equal(count_between(b, db, at, at + HOUR, ""), PER_HOUR);
 				assert_int_equal(count_between(b, db, at + 1, at + HOUR, ""), 0);
-				assert_int_equal(count_between(b, db, 0, at + 1, ""), n + PER_HOUR);
 				assert_int_equal(count_between(b, db, at, at + HOUR, first), n + 1);
 				assert_int_equal(count_between(b, db, at, at + HOUR, last), n + PER_HOUR);
 			}
