@@ -189,6 +189,18 @@ t.test("the time of the request is over", function()
   w.db:close()
 end)
 
+t.test("the script of docs/documents.md", function()
+  local source = runtime.read_file "docs/documents.md":match "```lua\n(.-)```"
+  local w = bed { transfer = source }
+  w.run { { op = "put", params = { type = "cars", values = { { id = "ann", balance = 8 }, { id = "bob", balance = 0 } } } } }
+  t.eq(w.run { task("transfer", { from = "ann", to = "bob", amount = 5 }) }, '[{"left":3}]')
+  local _, e = w.run { task("transfer", { from = "ann", to = "bob", amount = 5 }) }
+  t.eq({ e.code, e.message }, { 4200, "scripts/transfer.lua:5: ann has not enough" })
+  t.eq(w.run { { op = "get", params = { type = "cars", matcher = {}, selector = { include = { "balance" } } } } },
+    '[[{"balance":3,"id":"ann"},{"balance":5,"id":"bob"}]]')
+  w.db:close()
+end)
+
 t.test("a file is checked when it is loaded", function()
   local cases = {
     { "return 1 +", "scripts/x.lua:1:" }, { "error 'at once'", "scripts/x.lua:1: at once" },

@@ -1,7 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- What scripts of patterns and agents see is what docs/sandbox.md lists, no more and no less, and none of it can be changed.
+-- What scripts of patterns, of agents and for documents see is what docs/sandbox.md lists, no more and no less, and none of
+-- it can be changed.
 local t = require "srvthreds.spec"
+local docdb = require "core.docdb"
+local json = require "core.json"
 local runner = require "srvthreds.agent.runner"
+local scripts = require "srvthreds.agent.scripts"
 local script = require "core.script"
 local seen = require "seen"
 local world = require "world"
@@ -145,6 +149,25 @@ t.test("agents: environment, module, argument", function()
   end
   table.sort(own)
   same(own, listed, "Agents see as well")
+end)
+
+t.test("scripts for documents: environment and argument", function()
+  local db = docdb.open { hosts = { { name = "default", url = "memory:" } }, databases = { "srvthreds" } }
+  local all, base, own = scripts.new { docdb = db }, {}, {}
+  local source = seen.WALK .. [[
+    return { limits = { cpu = 2000 }, run = function(db) return walk { { "ENV", _ENV }, { "db", db } } end }]]
+  local result = world.task(function()
+    assert(all:reload("scripts/walk.lua", source))
+    return db:run { { op = "run", params = { values = { script = "walk" } } } }
+  end)
+  for _, name in ipairs(seen.listed "") do base[name] = true end
+  for _, name in ipairs(names(json.copy(result[1]))) do
+    local plain = name:gsub("^ENV%.", "")
+    if name ~= "ENV" and not base[plain] then own[#own + 1] = plain end
+  end
+  table.sort(own)
+  same(own, seen.listed "Scripts for documents see as well", "Scripts for documents see as well")
+  db:close()
 end)
 
 t.test("agents: what every is called with", function()
