@@ -57,6 +57,8 @@ void job_done(struct job *job);
 /* Sets the failure of the job, keeps what is set already; returns -1. */
 int job_fail(struct job *job, const struct task *task, int code, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/* Fails the job if its answer is larger than it may be; 0 or -1. */
+int job_too_large(struct job *job, const struct task *task);
 /* The key of a unit's mark: 16 bytes of the event and the unit's number. */
 enum { MARK_SIZE = 20 };
 void job_mark(const struct job *job, size_t unit, unsigned char mark[MARK_SIZE]);

@@ -59,6 +59,16 @@ int job_fail(struct job *job, const struct task *task, int code, const char *for
 	return -1;
 }
 
+int job_too_large(struct job *job, const struct task *task)
+{
+	if (job->out.len <= job->result_max)
+		return 0;
+	return job_fail(job, task, ERROR_TASK,
+			"the answer has more than %zu bytes: take less at a time (collector.limit) or "
+			"fewer fields (selector)",
+			job->result_max);
+}
+
 void job_mark(const struct job *job, size_t unit, unsigned char mark[MARK_SIZE])
 {
 	uint32_t n = (uint32_t)unit;

@@ -4,16 +4,6 @@
  */
 #include "docdb/sqlite.h"
 
-static int too_large(struct job *job, const struct task *task)
-{
-	if (job->out.len <= job->result_max)
-		return 0;
-	return job_fail(job, task, ERROR_TASK,
-			"the answer has more than %zu bytes: take less at a time (collector.limit) or "
-			"fewer fields (selector)",
-			job->result_max);
-}
-
 static int add_documents(struct lite_conn *c, struct job *job, const struct task *task, sqlite3_stmt *st)
 {
 	int rc;
@@ -21,7 +11,7 @@ static int add_documents(struct lite_conn *c, struct job *job, const struct task
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		if ((!first && buf_add(&job->out, ",", 1)) || eval_project(task, sqlite3_column_blob(st, 1), &job->out))
 			return job_fail(job, task, ERROR_SERVER, "no memory for the answer");
-		if (too_large(job, task))
+		if (job_too_large(job, task))
 			return -1;
 		first = false;
 	}

@@ -220,12 +220,7 @@ static int add_text(struct view *v, const struct task *task, const char *text, s
 	struct job *job = v->first;
 	if ((v->found++ && task->op == TASK_GET && buf_add(&job->out, ",", 1)) || buf_add(&job->out, text, len))
 		return no_memory(v, task);
-	if (job->out.len <= job->result_max)
-		return 0;
-	return job_fail(job, task, ERROR_TASK,
-			"the answer has more than %zu bytes: take less at a time (collector.limit) or "
-			"fewer fields (selector)",
-			job->result_max);
+	return job_too_large(job, task);
 }
 
 /* 1: more, please; 0: that is enough; -1 with the job's failure. */
