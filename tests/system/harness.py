@@ -48,6 +48,15 @@ def until(check, timeout=10, what="it"):
         time.sleep(0.01)
 
 
+def waited_for_cpu(pid, threads="*"):
+    """Seconds for which threads of a process were ready to run and got no CPU. It only grows."""
+    seconds = 0.0
+    for file in Path(f"/proc/{pid}/task").glob(f"{threads}/schedstat"):
+        with contextlib.suppress(OSError):  # a thread that has ended
+            seconds += int(file.read_text().split()[1]) / 1e9
+    return seconds
+
+
 def clean_environment(folder, more):
     """Nothing of the tester's own configuration; HOME is the test's folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SRVTHREDS", "XDG_"))}
@@ -79,6 +88,7 @@ class Server:
         self.profile = profile
         self.env = env or {}
         self.process = None
+        self.waited_before = self.waited_at_signal = 0.0
         self.ready = {}
         self.expect_sanitizer = False
         self.can_replay = True  # whatever a test did, it can be run again from what is stored
@@ -121,12 +131,25 @@ class Server:
     def wait_log(self, check, timeout=10, what="a log line"):
         return until(lambda: next((line for line in self.log() if check(line)), None), timeout, what)
 
+    def withheld(self):
+        """Seconds for which the machine kept the server and the test from running. What took longer by no more than
+        that says nothing of the program:
+
+            begin, withheld = time.monotonic(), server.withheld()
+            …
+            assert time.monotonic() - begin < 1 + server.withheld() - withheld
+        """
+        mine = waited_for_cpu("self", threading.main_thread().native_id) + waited_for_cpu("self", LOOP.native_id)
+        return self.waited_before + mine + (waited_for_cpu(self.process.pid) if self.process else 0)
+
     def signal(self, number):
+        self.waited_at_signal = waited_for_cpu(self.process.pid)
         os.kill(self.process.pid, number)
 
     def wait_exit(self, timeout=10):
+        self.waited_before += self.waited_at_signal
         status = self.process.wait(timeout)
-        self.process = None
+        self.process, self.waited_at_signal = None, 0.0
         return status
 
     def kill(self):

@@ -50,9 +50,9 @@ def takes_over(server, id, change):
     """Does `change()` and returns the version that is active within a second of it."""
     before = version_of(server, id)
     change()
-    began = time.monotonic()
+    began, withheld = time.monotonic(), server.withheld()
     after = until(lambda: next((v for v in [version_of(server, id)] if v != before), None), 5, f"a new version of {id}")
-    assert time.monotonic() - began < SECOND
+    assert time.monotonic() - began < SECOND + server.withheld() - withheld
     return after
 
 
@@ -132,14 +132,14 @@ def test_ten_files_at_once(live):
             replace(live.patterns / f"p{n}.lua", pattern(f"P{n}", f"t{n}", f"{title} {n}"))
 
     for title in ("one", "two"):
-        began = time.monotonic()
+        began, withheld = time.monotonic(), live.withheld()
         before = versions(live)
         save(title)
         def changed():
             return [id for id, version in versions(live).items() if id.startswith("p") and before.get(id) != version]
 
         until(lambda: len(changed()) == 10, 5)
-        assert time.monotonic() - began < SECOND
+        assert time.monotonic() - began < SECOND + live.withheld() - withheld
         with live.connect("p0") as client:
             assert [ask(client, f"t{n}") for n in range(10)] == [f"{title} {n}" for n in range(10)]
 
@@ -250,14 +250,14 @@ def test_a_file_that_never_ends_loading_holds_up_nobody(live):
         client.send({"type": "echo"})
         thred = client.wait()["thredId"]
         replace(live.patterns / "a.lua", "while true do end")
-        slowest, began = 0, time.monotonic()
+        slowest, began, withheld = 0, time.monotonic(), live.withheld()
         while not any("a.lua can't be used" in line["msg"] for line in live.log()):
             sent = time.monotonic()
             client.send({"type": "echo", "thredId": thred})
             client.wait()
             slowest = max(slowest, time.monotonic() - sent)
-            assert time.monotonic() - began < 5
-        assert slowest < 0.3
+            assert time.monotonic() - began < 5 + live.withheld() - withheld
+        assert slowest < 0.3 + live.withheld() - withheld
         assert "SRV-P003" in live.admin("GET", "/api/patterns")[1]["problems"][0]["text"]
 
 

@@ -3,6 +3,7 @@
 local p = require "srvthreds.pattern"
 
 return p.pattern "Heavy" {
+  limits = { cpu = "60s", wall = "60s" }, -- on any machine
   p.reaction "begin" {
     p.where { type = "heavy.begin" } { on_true = function(_, thred) thred.count = 0 end },
   },
