@@ -16,6 +16,9 @@
 	"{\"op\":\"run\",\"name\":\"mine\",\"params\":{\"values\":{\"script\":\"" name                                 \
 	"\",\"args\":{\"b\":[1,2],\"a\":null}}}}"
 
+/* Long enough for a script to begin on a busy machine. */
+enum { LATE_MS = 1200 };
+
 enum how { RESULT, FAILS, SWALLOWS, WAITS };
 
 static const struct program {
@@ -256,7 +259,7 @@ static void late_is_undone(void **state)
 	struct bed *b = *state;
 	begin_scripts(b);
 	const int before = b->answers;
-	start_task(b, "[" RUN("hang") "]", NULL, 200);
+	start_task(b, "[" RUN("hang") "]", NULL, LATE_MS);
 	until_it_hangs(b);
 	start_task(b, INC, NULL, 0); /* waits for its turn */
 	counts(b, "[0]");            /* and reading doesn't */
@@ -281,7 +284,7 @@ static void late_is_undone_without_the_loop(void **state)
 	sqlite3 *other;
 	begin_scripts(b);
 	const int before = b->answers;
-	start_task(b, "[" RUN("hang") "]", NULL, 100);
+	start_task(b, "[" RUN("hang") "]", NULL, LATE_MS);
 	until_it_hangs(b);
 	assert_int_equal(sqlite3_open(b->url + strlen("sqlite:"), &other), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(other, "begin immediate", NULL, NULL, NULL), SQLITE_BUSY);
@@ -447,7 +450,7 @@ static void in_memory(void **state)
 	fails_with(b, "[" RUN("exists") "]", ERROR_EXISTS, "scripts/exists.lua:3");
 	counts(b, "[0]");
 	const int before = b->answers;
-	start_task(b, "[" RUN("hang") "]", NULL, 100);
+	start_task(b, "[" RUN("hang") "]", NULL, LATE_MS);
 	until_it_hangs(b);
 	struct docdb_script *late = of(b)->s;
 	start_task(b, "[" COUNT "]", NULL, 0);
