@@ -59,8 +59,11 @@ end
 function M.same(lib, name, via, ...)
   local arguments = table.pack(...)
   local stock, ours = _G[lib][name], M.ours[lib][name]
-  local expected = run(via and function(...) return via(stock, ...) end or stock, arguments)
-  local got = run(via and function(...) return via(ours, ...) end or ours, arguments)
+  local results = {}
+  for i, f in ipairs { stock, ours } do -- from one line: an error may name it
+    results[i] = run(via and function(...) return via(f, ...) end or f, arguments)
+  end
+  local expected, got = results[1], results[2]
   M.compared = M.compared + 1
   if expected == got then return end
   for i = 1, arguments.n do arguments[i] = show(arguments[i]) end
