@@ -110,6 +110,13 @@ struct builder {
 
 static void build(lua_State *L, const struct builder *b, uint32_t node);
 
+/* Called with each child: a value that a script has asked for counts as its time. */
+static inline void count_child(lua_State *L, const struct builder *b, lua_Integer i)
+{
+	if ((i & 255) == 0 && b->st->tick)
+		b->st->tick(L);
+}
+
 static void build_array(lua_State *L, const struct builder *b, uint32_t node)
 {
 	const struct json_node *n = &b->tree->nodes[node];
@@ -118,6 +125,7 @@ static void build_array(lua_State *L, const struct builder *b, uint32_t node)
 	for (uint32_t child = node + 1; child < n->next; child = b->tree->nodes[child].next) {
 		build(L, b, child);
 		lua_rawseti(L, -2, ++i);
+		count_child(L, b, i);
 	}
 	lua_pushvalue(L, b->array_meta);
 	lua_setmetatable(L, -2);
@@ -128,6 +136,7 @@ static void build_members(lua_State *L, const struct builder *b, uint32_t node)
 {
 	const struct json_tree *tree = b->tree;
 	const struct json_node *n = &tree->nodes[node];
+	lua_Integer i = 0;
 	for (uint32_t key = node + 1; key < n->next; key = tree->nodes[key + 1].next) {
 		if (tree->nodes[key].flags & JSON_ESCAPED) {
 			json_push_text(L, tree, key);
@@ -138,6 +147,7 @@ static void build_members(lua_State *L, const struct builder *b, uint32_t node)
 		}
 		build(L, b, key + 1);
 		lua_rawset(L, -3);
+		count_child(L, b, ++i);
 	}
 }
 

@@ -15,7 +15,7 @@
 
 int luaopen_core_json(lua_State *L);
 
-/* `tick` is called now and then while a value is copied; it may raise. */
+/* `tick` is called now and then while a value is copied or decoded; it may raise. */
 void json_lua_on_work(lua_State *L, void (*tick)(lua_State *L));
 
 enum json_lua_kind {

@@ -9,6 +9,8 @@
 #include "queue/local_private.h"
 #include "store/running.h"
 
+#define SHARE_NS 4000000 /* of a turn of the loop, for deliveries that begin */
+
 static struct span keep(char **at, struct span s)
 {
 	if (!s.data)
@@ -97,8 +99,10 @@ static void topic_run(void *arg)
 	struct topic *t = arg;
 	struct sqlite *s = t->q->s;
 	size_t limit = t->consumer.limit ? t->consumer.limit : TOPIC_RUNNING;
+	uint64_t until = runtime_is_virtual(s->rt) ? UINT64_MAX : uv_hrtime() + SHARE_NS;
+	bool more = true;
 	t->kicked = false;
-	while (t->first && t->consumer.deliver && t->running < limit && s->ready && !s->closing) {
+	while (t->first && t->consumer.deliver && t->running < limit && s->ready && !s->closing && more) {
 		struct pending *p = t->first;
 		t->first = p->next;
 		if (!t->first)
@@ -106,6 +110,12 @@ static void topic_run(void *arg)
 		t->ready--;
 		p->next = NULL;
 		run(p);
+		more = uv_hrtime() < until;
+	}
+	if (!more && !t->kicked) {
+		t->kicked = true;
+		s->refs++;
+		runtime_defer_next(s->rt, topic_run, t);
 	}
 	topic_read(t);
 	sqlite_unref(s);

@@ -41,8 +41,6 @@ struct runtime {
 
 void runtime_timers_fire(struct runtime *rt);
 void runtime_timers_arm(struct runtime *rt);
-/* Like runtime_defer, but in the following turn, so that sockets get their share. */
-void runtime_defer_next(struct runtime *rt, void (*fn)(void *arg), void *arg);
 /* Forgets what was deferred with `fn`: its owner is going away. */
 void runtime_defer_cancel(struct runtime *rt, void (*fn)(void *arg));
 

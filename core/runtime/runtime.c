@@ -2,8 +2,11 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/private.h"
+
+#define SHARE_NS 4000000 /* of a turn, for what was put off to it */
 
 static void list_add(struct deferred_list *list, void (*fn)(void *arg), void *arg)
 {
@@ -12,6 +15,16 @@ static void list_add(struct deferred_list *list, void (*fn)(void *arg), void *ar
 		list->items = xrealloc(list->items, list->cap * sizeof *list->items);
 	}
 	list->items[list->len++] = (struct deferred){fn, arg};
+}
+
+/* Takes away what has run. */
+static void list_trim(struct deferred_list *list)
+{
+	if (!list->head)
+		return;
+	list->len -= list->head;
+	memmove(list->items, list->items + list->head, list->len * sizeof *list->items);
+	list->head = 0;
 }
 
 static bool list_run(struct deferred_list *list)
@@ -25,6 +38,23 @@ static bool list_run(struct deferred_list *list)
 	return any;
 }
 
+/* What was put off runs for a while, the rest keeps its place: however many slices wait, sockets get their share. */
+static void run_put_off(struct runtime *rt)
+{
+	struct deferred_list due = rt->next;
+	uint64_t until = uv_hrtime() + SHARE_NS;
+	rt->next = (struct deferred_list){0}; /* what they put off comes behind the rest */
+	while (due.head < due.len && uv_hrtime() < until) {
+		struct deferred d = due.items[due.head++];
+		d.fn(d.arg);
+	}
+	for (size_t i = 0; i < rt->next.len; i++)
+		list_add(&due, rt->next.items[i].fn, rt->next.items[i].arg);
+	free(rt->next.items);
+	list_trim(&due);
+	rt->next = due;
+}
+
 static void hurry(uv_idle_t *handle)
 {
 	(void)handle;
@@ -34,16 +64,8 @@ static void end_of_turn(uv_check_t *handle)
 {
 	struct runtime *rt = handle->data;
 	atomic_fetch_add_explicit(&rt->turns, 1, memory_order_relaxed);
-	struct deferred_list due = rt->next; /* what they defer "next" belongs to the turn after */
-	rt->next = (struct deferred_list){0};
-	list_run(&due);
+	run_put_off(rt);
 	list_run(&rt->now);
-	if (!rt->next.items) { /* keep the memory */
-		due.head = due.len = 0;
-		rt->next = due;
-	} else {
-		free(due.items);
-	}
 	if (!rt->next.len)
 		uv_idle_stop(&rt->hurry);
 }

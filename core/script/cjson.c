@@ -48,6 +48,7 @@ static void encode_string(struct encoder *e, int index)
 	static const char special[] = "\b\t\n\f\r\"\\", letters[] = "btnfr\"\\";
 	size_t len, from = 0;
 	const char *s = lua_tolstring(e->L, index, &len);
+	script_check_text(e->L, e->script, "cjson.encode", len);
 	if (!utf8_valid(s, len, NULL))
 		luaL_error(e->L, "Cannot serialise string: it is not UTF-8");
 	put(e, "\"", 1);

@@ -242,6 +242,7 @@ int script_format(lua_State *L)
 		if (*p == '%') {
 			luaL_addchar(&f.b, '%');
 			p++;
+			script_tick(L, s);
 			continue;
 		}
 		if (++f.argument > top)

@@ -27,11 +27,12 @@
 #define CPU_MS          200
 #define WALL_MS         2000
 #define MEMORY_BYTES    (32 << 20)
-#define STRING_MAX      ((size_t)1 << 20) /* what our string functions build for a script */
-#define TEXT_MAX        ((size_t)4 << 20) /* what `..` builds: one instruction must not copy or hash more */
-#define VALUES_MAX      100000            /* values that one function returns to a script */
-#define LOG_LINES_MAX   1000              /* in one step, which are written without a pause */
-#define LOG_BYTES_MAX   (256u << 10)      /* of them together */
+#define STRING_MAX      ((size_t)1 << 20)  /* what our string functions build for a script */
+#define TEXT_MAX        ((size_t)4 << 20)  /* what `..` builds: one instruction must not copy or hash more */
+#define BLOCK_MAX       ((size_t)32 << 20) /* one part of a table: what makes it larger copies all of it at once */
+#define VALUES_MAX      100000             /* values that one function returns to a script */
+#define LOG_LINES_MAX   1000               /* in one step, which are written without a pause */
+#define LOG_BYTES_MAX   (256u << 10)       /* of them together */
 #define PCALL_DEPTH_MAX 190
 #define CLOSE_DEPTH_MAX 100
 #define C_STACK_MAX     ((size_t)2 << 20) /* bytes of it from which on no coroutine is closed inside another's closing */

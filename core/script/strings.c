@@ -139,8 +139,9 @@ static int s_pack(lua_State *L)
 }
 
 static const luaL_Reg guarded[] = {
-	{"byte", s_byte}, {"format", script_format}, {"pack", s_pack}, {"packsize", s_packsize},
-	{"rep", s_rep},   {"unpack", s_unpack},      {NULL, NULL},
+	{"byte", s_byte},     {"format", script_format}, {"lower", script_lower},
+	{"pack", s_pack},     {"packsize", s_packsize},  {"rep", s_rep},
+	{"unpack", s_unpack}, {"upper", script_upper},   {NULL, NULL},
 };
 
 static void add_guarded(lua_State *L, const char *library, const luaL_Reg *f)
@@ -155,7 +156,7 @@ static void add_guarded(lua_State *L, const char *library, const luaL_Reg *f)
 void script_push_string(lua_State *L)
 {
 	static const char *const same[] = {
-		"char", "len", "lower", "reverse", "sub", "upper", NULL,
+		"char", "len", "reverse", "sub", NULL,
 	};
 	lua_createtable(L, 0, 18);
 	script_copy_stock(L, "string", same);
@@ -165,8 +166,8 @@ void script_push_string(lua_State *L)
 
 void script_push_utf8(lua_State *L)
 {
-	static const char *const same[] = {"char", "charpattern", "codes", "len", "offset", NULL};
-	static const luaL_Reg limited[] = {{"codepoint", u_codepoint}, {NULL, NULL}};
+	static const char *const same[] = {"char", "charpattern", "codes", "offset", NULL};
+	static const luaL_Reg limited[] = {{"codepoint", u_codepoint}, {"len", script_utf8_len}, {NULL, NULL}};
 	lua_createtable(L, 0, 6);
 	script_copy_stock(L, "utf8", same);
 	add_guarded(L, "utf8", limited);

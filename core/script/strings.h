@@ -11,6 +11,10 @@
 #include "script/private.h"
 
 extern const luaL_Reg script_find_functions[];
+/* strings_long.c: those that are the stock functions but for the clock. */
+int script_upper(lua_State *L);
+int script_lower(lua_State *L);
+int script_utf8_len(lua_State *L); /* upvalue 1 is the stock one */
 /* string.format; upvalue 1 is the stock one. */
 int script_format(lua_State *L);
 

@@ -38,8 +38,24 @@ static bool is_plain(const char *pattern, size_t len)
 	return true;
 }
 
+#define PIECE ((size_t)256 << 10) /* that is searched before somebody looks at the clock */
+
+/* memmem in pieces that overlap. */
+static const char *find_far(lua_State *L, const char *text, const char *end, const char *what, size_t len)
+{
+	struct script *s = script_of(L);
+	while ((size_t)(end - text) > PIECE + len) {
+		const char *found = memmem(text, PIECE + len - 1, what, len);
+		if (found)
+			return found;
+		text += PIECE;
+		script_tick(L, s);
+	}
+	return memmem(text, (size_t)(end - text), what, len);
+}
+
 /* Most searches end at one of the first candidates; memmem takes longer to begin, but its time is linear. */
-static const char *find_text(const char *text, size_t text_len, const char *what, size_t len)
+static const char *find_text(lua_State *L, const char *text, size_t text_len, const char *what, size_t len)
 {
 	const char *end = text + text_len;
 	if (len == 0)
@@ -52,12 +68,12 @@ static const char *find_text(const char *text, size_t text_len, const char *what
 			return text;
 		text++;
 	}
-	return memmem(text, (size_t)(end - text), what, len);
+	return find_far(L, text, end, what, len);
 }
 
 static int find_plain(lua_State *L, const char *text, size_t text_len, size_t from, const char *what, size_t len)
 {
-	const char *at = find_text(text + from, text_len - from, what, len);
+	const char *at = find_text(L, text + from, text_len - from, what, len);
 	if (!at) {
 		lua_pushnil(L);
 		return 1;

@@ -281,6 +281,22 @@ local kinds = {
   function() call("math", one { "floor", "ceil", "fmod", "tointeger", "ult", "max", "min", "abs" }, 1, { number, number }) end,
   json_case,
 }
+-- Long texts are worked off in pieces of 64 KiB: sequences that lie across the border of two, good and bad ones.
+local SEQUENCES = { "a", "ä", "€", "\u{10FFFF}", "\u{3FFFFFF}", "\x80", "\xc3", "\xe2\x82", "\xf0\x9f\x98" }
+local function long_text()
+  local good = SEQUENCES[random(4)]
+  local head = good:rep((random(1, 3) * 65536 + random(-4, 4)) // #good) .. ("b"):rep(random(0, 3))
+  return head .. (chance(2) and "" or one(SEQUENCES)) .. good:rep(random(60000, 70000))
+end
+for _ = 1, 40 do
+  local long = long_text()
+  stock.same("utf8", "len", nil, long)
+  stock.same("utf8", "len", nil, long, 1, -1, chance(2))
+  stock.same("string", one { "upper", "lower" }, nil, long)
+  local far = random(40, 300)
+  stock.same("string", "find", nil, long .. ("a"):rep(far) .. "c", ("a"):rep(far - random(0, 2)) .. "c", 1, true)
+end
+
 local ok, problem
 for case = 1, CASES do
   ok, problem = pcall(kinds[case % #kinds + 1])

@@ -54,6 +54,10 @@ for _, bad in ipairs { {}, { pattern = 1 }, { pattern = "x", cpu = 0 }, { patter
 end
 assert(not pcall(script.call, {}, io.stdout, spin))
 
+-- what makes a part of a table larger copies it at once: there is an end to that
+ok, e = script.call({}, { cpu = 60000, wall = 60000, memory = 1 << 30 }, load "local t = {} for i = 1, 1 << 23 do t[i] = i end")
+assert(not ok and e.kind == "memory" and e.message:find("a block of 67108864 bytes, the limit is 33554432", 1, true), e.message)
+
 -- maxima hold against every limit
 script.maxima { cpu = 30, memory = 2 << 20 }
 ok, e = script.call({}, { cpu = 60000, wall = 60000 }, loop)
