@@ -35,12 +35,15 @@ struct runtime {
 	uint64_t timer_order;
 	int64_t armed_for;              /* due time the libuv timer is set to, 0 = none */
 	struct deferred_list now, next; /* this turn; the following one */
+	struct deferred_list slices[2]; /* young, old; a part of them in each turn */
 	void (*on_signal)(void *arg, int signal);
 	void *on_signal_arg;
 };
 
 void runtime_timers_fire(struct runtime *rt);
 void runtime_timers_arm(struct runtime *rt);
+/* For what takes a while, and comes again and again: in its order, but only so many in a turn as share a part of it. */
+void runtime_defer_slice(struct runtime *rt, void (*fn)(void *arg), void *arg, bool young);
 /* Forgets what was deferred with `fn`: its owner is going away. */
 void runtime_defer_cancel(struct runtime *rt, void (*fn)(void *arg));
 

@@ -6,7 +6,7 @@
 
 #include "runtime/private.h"
 
-#define SHARE_NS 4000000 /* of a turn, for what was put off to it */
+#define SHARE_NS 4000000 /* of a turn, for slices that wait */
 
 static void list_add(struct deferred_list *list, void (*fn)(void *arg), void *arg)
 {
@@ -38,21 +38,32 @@ static bool list_run(struct deferred_list *list)
 	return any;
 }
 
-/* What was put off runs for a while, the rest keeps its place: however many slices wait, sockets get their share. */
-static void run_put_off(struct runtime *rt)
+static void run_first(struct deferred_list *list)
 {
-	struct deferred_list due = rt->next;
+	struct deferred d = list->items[list->head++];
+	d.fn(d.arg);
+	if (list->head > 64 && list->head > list->len / 2)
+		list_trim(list);
+}
+
+/* Slices share a part of the turn, however many wait: the young ones first, and one of the old ones at least. */
+static void run_slices(struct runtime *rt)
+{
+	struct deferred_list *young = &rt->slices[0], *old = &rt->slices[1];
+	size_t left[2] = {young->len - young->head,
+			  old->len - old->head}; /* what they put off belongs to the next turn */
 	uint64_t until = uv_hrtime() + SHARE_NS;
-	rt->next = (struct deferred_list){0}; /* what they put off comes behind the rest */
-	while (due.head < due.len && uv_hrtime() < until) {
-		struct deferred d = due.items[due.head++];
-		d.fn(d.arg);
-	}
-	for (size_t i = 0; i < rt->next.len; i++)
-		list_add(&due, rt->next.items[i].fn, rt->next.items[i].arg);
-	free(rt->next.items);
-	list_trim(&due);
-	rt->next = due;
+	for (; left[0] && uv_hrtime() < until; left[0]--)
+		run_first(young);
+	if (left[1])
+		run_first(old);
+	for (; left[1] > 1 && uv_hrtime() < until; left[1]--)
+		run_first(old);
+}
+
+static bool any_put_off(const struct runtime *rt)
+{
+	return rt->next.len || rt->slices[0].head < rt->slices[0].len || rt->slices[1].head < rt->slices[1].len;
 }
 
 static void hurry(uv_idle_t *handle)
@@ -64,9 +75,18 @@ static void end_of_turn(uv_check_t *handle)
 {
 	struct runtime *rt = handle->data;
 	atomic_fetch_add_explicit(&rt->turns, 1, memory_order_relaxed);
-	run_put_off(rt);
+	struct deferred_list due = rt->next; /* what they defer "next" belongs to the turn after */
+	rt->next = (struct deferred_list){0};
+	list_run(&due);
+	run_slices(rt);
 	list_run(&rt->now);
-	if (!rt->next.len)
+	if (!rt->next.items) { /* keep the memory */
+		due.head = due.len = 0;
+		rt->next = due;
+	} else {
+		free(due.items);
+	}
+	if (!any_put_off(rt))
 		uv_idle_stop(&rt->hurry);
 }
 
@@ -106,7 +126,7 @@ static void close_own_handles(struct runtime *rt)
 
 int runtime_free(struct runtime *rt)
 {
-	while (list_run(&rt->now) || list_run(&rt->next))
+	while (list_run(&rt->now) || list_run(&rt->next) || list_run(&rt->slices[0]) || list_run(&rt->slices[1]))
 		;
 	close_own_handles(rt);
 	if (uv_run(&rt->loop, UV_RUN_DEFAULT)) /* a stop that came outside the loop ended that at once */
@@ -115,6 +135,8 @@ int runtime_free(struct runtime *rt)
 	free(rt->heap);
 	free(rt->now.items);
 	free(rt->next.items);
+	free(rt->slices[0].items);
+	free(rt->slices[1].items);
 	free(rt);
 	return rc;
 }
@@ -200,6 +222,16 @@ void runtime_defer_next(struct runtime *rt, void (*fn)(void *arg), void *arg)
 		uv_idle_start(&rt->hurry, hurry);
 }
 
+void runtime_defer_slice(struct runtime *rt, void (*fn)(void *arg), void *arg, bool young)
+{
+	if (rt->is_virtual)
+		runtime_defer_next(rt, fn, arg);
+	else
+		list_add(&rt->slices[!young], fn, arg);
+	if (!rt->is_virtual)
+		uv_idle_start(&rt->hurry, hurry);
+}
+
 static void nothing(void *arg)
 {
 	(void)arg;
@@ -216,6 +248,8 @@ void runtime_defer_cancel(struct runtime *rt, void (*fn)(void *arg))
 {
 	list_cancel(&rt->now, fn);
 	list_cancel(&rt->next, fn);
+	list_cancel(&rt->slices[0], fn);
+	list_cancel(&rt->slices[1], fn);
 }
 
 struct work {

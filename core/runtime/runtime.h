@@ -61,7 +61,7 @@ void runtime_timer_stop(struct runtime *rt, struct runtime_timer *timer);
 /* Runs fn(arg) once at the end of this turn of the loop: after the callbacks of the sockets that were readable, before
  * the loop waits again. What is deferred from within runs in the same turn. */
 void runtime_defer(struct runtime *rt, void (*fn)(void *arg), void *arg);
-/* Likewise in the next turn, so that sockets get their share; or in a later one, if what was put off before takes long. */
+/* Likewise in the next turn, so that sockets get their share. */
 void runtime_defer_next(struct runtime *rt, void (*fn)(void *arg), void *arg);
 
 /* work(arg) on a worker thread, then done(arg) on the loop thread. Virtual: both on this thread, in order. */

@@ -6,6 +6,8 @@
 #include "runtime/private.h"
 #include "runtime/task.h"
 
+#define YOUNG 1 /* pauses of a task that may be short: it goes on before those that take long */
+
 enum task_state { TASK_FREE, TASK_READY, TASK_RUNNING, TASK_WAITING };
 
 struct task {
@@ -14,6 +16,7 @@ struct task {
 	lua_State *co;     /* borrowed: anchored in tasks->anchor under this struct's address */
 	enum task_state state;
 	uint32_t generation; /* counts waits: a wake of an older one is late */
+	unsigned pauses;     /* since it began */
 	unsigned refs;       /* waits handed out and not given back */
 	int nresults;        /* on top of co's stack when it is resumed */
 	bool suspending, failed, ended;
@@ -115,6 +118,7 @@ static struct task *task_new(struct tasks *tasks)
 		tasks->all[tasks->all_len++] = t;
 	}
 	t->ended = t->failed = t->suspending = false;
+	t->pauses = 0;
 	tasks->alive++;
 	return t;
 }
@@ -324,7 +328,8 @@ int task_pause(lua_State *L, lua_KContext ctx, lua_KFunction k)
 	t->state = TASK_READY;
 	t->suspending = true;
 	t->nresults = 0;
-	runtime_defer_next(t->tasks->rt, resume_deferred, t);
+	runtime_defer_slice(t->tasks->rt, resume_deferred, t, t->pauses < YOUNG);
+	t->pauses++;
 	return lua_yieldk(L, 0, ctx, k);
 }
 

@@ -2,6 +2,7 @@
 """Neighbours: participants whose events must go through whatever happens beside them, and how long each took."""
 import threading
 import time
+import uuid
 from collections import deque
 
 from harness import Client, until
@@ -30,6 +31,7 @@ class Neighbour(threading.Thread):
         _, answer = server.http("POST", "/event?wait=10s", {"type": "test.begin"}, token=name)
         self.thred = next(t for t in answer["threds"])
         self.sent = {}
+        self.run_id = uuid.uuid4().hex[:8]
         self.problem = None
 
     def run(self):
@@ -45,7 +47,7 @@ class Neighbour(threading.Thread):
             while under_way and (len(under_way) >= self.window or under_way[0] in self.client.answered):
                 until(lambda: under_way[0] in self.client.answered, 30, f"the answer to {under_way[0]}")
                 under_way.popleft()
-            event = {"id": f"{self.name_}-{k}", "type": "test.add", "thredId": self.thred}
+            event = {"id": f"{self.name_}-{self.run_id}-{k}", "type": "test.add", "thredId": self.thred}
             self.sent[event["id"]] = time.monotonic()
             self.client.write({"event": event})
             under_way.append(event["id"])
@@ -82,6 +84,11 @@ class Neighbours:
             assert thred["locals"]["count"] == n.count, thred
             assert not n.client.errors, n.client.errors[:3]
             n.client.close()
+
+    def during(self, begin, end):
+        """The latencies in ms of what was sent between two times of time.monotonic()."""
+        return [(n.client.answered[i] - at) * 1000 for n in self.all for i, at in n.sent.items()
+                if begin <= at < end and i in n.client.answered]
 
     def p99(self):
         """The slowest but one in a hundred, in ms."""

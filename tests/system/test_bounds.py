@@ -83,31 +83,62 @@ def test_more_than_it_can_do(servers):
     assert highest < CAP_MB
 
 
-def test_what_waits_is_bounded(servers):
-    """Many who send a hundred events each: what is accepted and not processed stays below what the queue keeps."""
-    server = servers(f"--profiles={PROFILES}", profile="poison").start()
+QUEUE, PAD, SENDERS, EACH = 1 << 20, 4000, 16, 50
+FIT = QUEUE // PAD
+WAITING = "select count(*) from event where source>0 and outcome is null"
+
+
+def heavy(sender, n, thred):
+    return json.dumps({"event": {"id": f"{sender}-{n}", "type": "heavy.add", "thredId": thred,
+                                 "data": {"content": {"values": {"times": 3, "pad": "x" * PAD}}}}})
+
+
+def send_too_much(server):
+    """More at once than the queue keeps. The clients, and a connection to the file: a busy server answers late."""
     names = ["p0", "p1", "p2", "p3"]
     threds = begin(server, names)
-    clients = {f"{name}-{k}": server.connect(name) for name in names for k in range(16)}
+    clients = {f"{name}-{k}": server.connect(name) for name in names for k in range(SENDERS // len(names))}
 
-    async def hundred(sender):
-        for n in range(100):
-            await clients[sender].socket.send(json.dumps({"event": {
-                "id": f"{sender}-{n}", "type": "heavy.add", "thredId": threds[sender[:2]]}}))
+    async def send_all(sender):
+        for n in range(EACH):
+            await clients[sender].socket.send(heavy(sender, n, threds[sender[:2]]))
     for sender in clients:
-        asyncio.run_coroutine_threadsafe(hundred(sender), LOOP.loop)
+        asyncio.run_coroutine_threadsafe(send_all(sender), LOOP.loop)
+    return threds, clients, sqlite3.connect(f"file:{server.data}/srvthreds.db?mode=ro", uri=True)
 
-    with closing(sqlite3.connect(f"file:{server.data}/srvthreds.db?mode=ro", uri=True)) as db:
-        def waiting():  # from the file: asked for it, a busy server answers when it has caught up
-            return db.execute("select count(*) from event where source>0 and outcome is null").fetchone()[0]
+
+def test_what_waits_is_bounded(servers):
+    """What is accepted and not processed comes up to what the queue keeps, and not above."""
+    server = servers(f"--profiles={PROFILES}", f"--memory-queue={QUEUE}", profile="poison").start()
+    _, clients, file = send_too_much(server)
+    with closing(file) as db:
         most, end = 0, time.monotonic() + 120
-        while sum(len(c.accepted) for c in clients.values()) < 6400:
-            most = max(most, waiting())
+        while sum(len(c.accepted) for c in clients.values()) < SENDERS * EACH:
+            most = max(most, db.execute(WAITING).fetchone()[0])
             assert time.monotonic() < end, "not all was accepted"
-            time.sleep(0.05)
-        until(lambda: waiting() == 0, 120, "all that was accepted to be processed")
-    print(f"{most} of 6400 waited at once")
-    assert most < 4000
-    assert most > 50
+            time.sleep(0.01)
+        until(lambda: db.execute(WAITING).fetchone()[0] == 0, 120, "all that was accepted to be processed")
+    print(f"{most} of {SENDERS * EACH} waited at once; {FIT} fit")
+    assert FIT / 2 < most < FIT * 1.5
     for client in clients.values():
         client.close()
+
+
+def test_killed_when_it_is_full(servers):
+    """kill -9 at the bound: what was accepted is processed, once, when it has started again."""
+    server = servers(f"--profiles={PROFILES}", f"--memory-queue={QUEUE}", profile="poison").start()
+    threds, clients, file = send_too_much(server)
+    with closing(file) as db:
+        until(lambda: db.execute(WAITING).fetchone()[0] > FIT / 2, 60, "the queue to be full")
+        server.kill()
+        until(lambda: all(c.close_code for c in clients.values()), what="the clients to see it")
+        accepted = {id for c in clients.values() for id in c.accepted}
+        server.start()
+        until(lambda: db.execute(WAITING).fetchone()[0] == 0, 120, "all that was accepted to be processed")
+        rows = db.execute("select json_extract(body, '$.id'), outcome from event where "
+                          "json_extract(body, '$.type')='heavy.add' and source>0").fetchall()
+    stored = {id for id, _ in rows}
+    print(f"{len(accepted)} accepted, {len(stored)} stored when it was killed")
+    assert accepted and accepted <= stored and len(rows) == len(stored)
+    counts = [server.admin("GET", f"/api/threds/{t}?limit=1")[1]["locals"]["count"] for t in threds.values()]
+    assert sum(counts) == len(stored) < SENDERS * EACH
