@@ -12,6 +12,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "runtime/private.h"
 #include "runtime/task.h"
 
 struct fixture {
@@ -234,10 +235,53 @@ static void a_timer_for_now_lets_others_go_on(void **state)
 	assert_int_equal(runtime_free(r.rt), 0);
 }
 
+struct slices {
+	struct runtime *rt;
+	int long_ones, before_first, done;
+};
+
+static void long_slice(void *arg)
+{
+	struct slices *s = arg;
+	uint64_t until = uv_hrtime() + 2000000;
+	while (uv_hrtime() < until)
+		;
+	if (++s->long_ones < 200)
+		runtime_defer_slice(s->rt, long_slice, s, false);
+}
+
+/* One that is young comes soon, whatever waits; at the end of all it stops the loop. */
+static void short_slice(void *arg)
+{
+	struct slices *s = arg;
+	if (++s->done == 1)
+		s->before_first = s->long_ones;
+	if (s->long_ones >= 200)
+		runtime_stop(s->rt, 0);
+	else
+		runtime_defer_slice(s->rt, short_slice, s, true);
+}
+
+static void slices_share_a_turn(void **state)
+{
+	(void)state;
+	struct error e;
+	struct slices s = {.rt = runtime_new(&(struct runtime_options){0}, &e)};
+	for (int i = 0; i < 50; i++)
+		runtime_defer_slice(s.rt, long_slice, &s, false);
+	runtime_defer_slice(s.rt, short_slice, &s, true);
+	runtime_run(s.rt);
+	assert_int_equal(s.before_first, 0); /* before all of the old */
+	assert_true(atomic_load(runtime_turns(s.rt)) >= 200 / 4);
+	assert_true(s.done >= 200 / 4);
+	assert_int_equal(runtime_free(s.rt), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(virtual_time_runs_timers_in_order),
 					   cmocka_unit_test(a_timer_for_now_lets_others_go_on),
+					   cmocka_unit_test(slices_share_a_turn),
 					   cmocka_unit_test(channels_hand_over_in_order),
 					   cmocka_unit_test(an_uncaught_error_is_told_with_its_place),
 					   cmocka_unit_test(a_late_wake_is_nothing),
