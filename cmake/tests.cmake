@@ -30,7 +30,7 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/tests/spec/runner.c)
     add_test(NAME spec/${name} COMMAND spec_runner ${source} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(spec/${name} PROPERTIES TIMEOUT 120)
     if(name MATCHES "^sandbox_(attacks|fuzz)_spec$")
-      set_tests_properties(spec/${name} PROPERTIES TIMEOUT 1500) # seconds, but for SRVTHREDS_LONG
+      set_tests_properties(spec/${name} PROPERTIES TIMEOUT 3600) # seconds, but for SRVTHREDS_LONG
     endif()
   endforeach()
 endif()

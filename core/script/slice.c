@@ -321,6 +321,7 @@ int script_die(lua_State *L)
 {
 	struct script *s = script_of(L);
 	note_where(L, s->call);
+	script_arm(L); /* another coroutine may have been the one that runs */
 	if (!yieldable(L, s->call))
 		raise_killed(L);
 	s->signal = SIGNAL_KILL;

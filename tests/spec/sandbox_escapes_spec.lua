@@ -57,15 +57,16 @@ t.test("ways out that worked elsewhere", function()
     local began = runtime.ticks()
     local message = message_of(w, escape)
     local took = (runtime.ticks() - began) / 1e6
+    t.ok(escape.file or message:find "test.lua:%d+: ", message)
     t.ok(message:find(escape.says, 1, true), ("%s\n%s\nsaid %s"):format(escape.from, escape.code or "(a file)", message))
     t.ok(took < 5000, ("%s took %.0f ms"):format(escape.from, took))
     t.eq(watch(w), first, escape.from)
-    sources[escape.from] = true
+    if escape.from:find "^CVE%-%d+%-%d+" or escape.from:find "^[%w.-]+%.%a+/" then sources[escape.from] = true end
   end
   t.eq(#w:threds {}, 0)
   local count = 0
   for _ in pairs(sources) do count = count + 1 end
-  t.ok(count >= 60, ("%d sources"):format(count))
+  t.ok(count >= 60, ("%d public sources"):format(count))
   w:close()
 end)
 

@@ -227,4 +227,74 @@ return p.pattern %q { p.reaction "r" { p.filter(function() shared.n = shared.n +
   t.eq({ count(a), count(a), count(b), count(a), count(b) }, { 1, 2, 1, 3, 2 })
 end)
 
+-- What one writes wherever it can, in everything that both reach, and what the other finds there.
+local WRITES = [[(function()
+  local held = require "lib.held"
+  return p.pattern "Writes" { p.reaction "write" { p.where { type = "write" } { on_true = function()
+    held.next() held.next()
+    for _, t in ipairs { require "cjson", require "cjson.safe", string, table, math, utf8, coroutine, os, p, held, _ENV,
+      getmetatable "" or {} } do
+      pcall(function() t.written = 1 end)
+      pcall(rawset, t, "written", 1)
+      pcall(setmetatable, t, { __index = { written = 1 } })
+      pcall(function() for k in pairs(t) do if k ~= "next" then t[k] = nil end end end)
+    end
+    local co = coroutine.running()
+    pcall(function() getmetatable(co).__index = { written = 1 } end)
+    pcall(function() getmetatable(p.null).__index = { written = 1 } end)
+    pcall(function() getmetatable(p.array {}).written = 1 end)
+  end } } }
+end)()]]
+local READS = [[(function()
+  local held = require "lib.held"
+  return p.pattern "Reads" { p.reaction "read" { p.where { type = "read" } { on_true = function(event, thred)
+    local seen = {}
+    for name, t in pairs { cjson = require "cjson", safe = require "cjson.safe", string = string, math = math, p = p, held = held,
+      text = "" } do
+      local there, value = pcall(function() return t.written end)
+      if there and value ~= nil then seen[#seen + 1] = name end
+      if type(t) == "table" and next(t) == nil then seen[#seen + 1] = name .. " is empty" end
+    end
+    local ok = pcall(function() return written end)
+    if ok then seen[#seen + 1] = "a global" end
+    thred.seen, thred.count = table.concat(seen, " "), held.next()
+  end } } }
+end)()]]
+local HELD = 'local n = 0 return { next = coroutine.wrap(function() while true do n = n + 1 coroutine.yield(n) end end) }'
+
+t.test("two patterns see nothing of each other's, wherever they write", function()
+  local w = world.new()
+  w:pattern(WRITES, nil, { ["lib/held.lua"] = HELD })
+  w:pattern(READS, nil, { ["lib/held.lua"] = HELD })
+  for _ = 1, 2 do
+    local o = w:outcome { type = "write" }
+    t.ok(o.outcome == "matched", o.error and o.error.message)
+    o = w:outcome { type = "read" }
+    t.ok(o.outcome == "matched", o.error and o.error.message)
+    local locals = w:thred(o.threds[1]).state.locals
+    t.eq(locals.seen, "")
+    t.ok(locals.count <= 2, "what a coroutine holds is another's")
+  end
+  w:close()
+end)
+
+t.test("require reaches what is documented and nothing that the program has loaded", function()
+  local tried = { "_G", "package", "io", "os", "debug", "string", "ffi", "../x", "lib/../x", "/etc/passwd", "" }
+  for _, where in ipairs { package.loaded, package.preload } do
+    for name in pairs(where) do tried[#tried + 1] = name end
+  end
+  table.sort(tried)
+  local fine = { ["srvthreds.pattern"] = true, cjson = true, ["cjson.safe"] = true }
+  local load = require "srvthreds.pattern.load"
+  for _, name in ipairs(tried) do
+    local _, problems = world.task(function()
+      return load.load(("local ok, e = pcall(require, %q) error(ok and 'REACHED' or e, 0)"):format(name), "test.lua", {})
+    end)
+    local message = problems[1].message
+    t.eq(message:find("REACHED", 1, true) ~= nil, fine[name] == true, name .. ": " .. message)
+    t.ok(fine[name] or message:find("not found", 1, true) or message:find("module", 1, true), name .. ": " .. message)
+  end
+  t.ok(#tried > 30)
+end)
+
 return t.finish()

@@ -82,17 +82,21 @@ end
 
 ---Loads a pattern from its source; the version is its hash.
 ---@param shown string? its file, as errors name it
-function world:pattern(source, shown)
+---@param modules table<string, string>? path -> source
+function world:pattern(source, shown, modules)
+  local files = {}
+  for path, text in pairs(modules or {}) do files[path] = text end
   return task(function()
     source = 'local p = require "srvthreds.pattern"\nreturn ' .. source
-    local pattern, problems = load.load(source, shown or "test.lua", { host = require "srvthreds.engine.host" })
+    local pattern, problems = load.load(source, shown or "test.lua", { host = require "srvthreds.engine.host", modules = modules })
     if not pattern then
       local text = {}
       for _, p in ipairs(problems) do text[#text + 1] = p.message end
       error(table.concat(text, "\n"))
     end
     pattern.version = runtime.sha256(source)
-    self.store:put_pattern { id = pattern.id, hash = pattern.version, files = { ["test.lua"] = source }, file = "test.lua",
+    files["test.lua"] = source
+    self.store:put_pattern { id = pattern.id, hash = pattern.version, files = files, file = "test.lua",
       at = runtime.now(), activate = true }
     self.patterns:use(pattern)
     return pattern

@@ -276,7 +276,7 @@ local kinds = {
   function() call("_G", "tonumber", 1, { any, function() return random(0, 40) end }) end,
   function() call("_G", "select", 1, { small, any, any }) end,
   function() call("_G", one { "rawequal", "rawlen", "type", "assert" }, 1, { any, any }) end,
-  function() call("_G", one { "pcall", "xpcall" }, 1, { function() return chance(2) and tostring or error end, any, any }) end,
+  function() call("_G", one { "pcall", "xpcall" }, 1, { function() return chance(2) and tostring or rawlen end, any, any }) end,
   function() call("_G", one { "rawget", "rawset" }, 2, { list, place, any }) end,
   function() call("math", one { "floor", "ceil", "fmod", "tointeger", "ult", "max", "min", "abs" }, 1, { number, number }) end,
   json_case,
