@@ -77,9 +77,9 @@ static int s_byte(lua_State *L)
 		first = 1;
 	if (last > (lua_Integer)len)
 		last = (lua_Integer)len;
-	lua_Integer n = last - first + 1;
-	if (n <= 0)
+	if (first > last)
 		return 0;
+	lua_Integer n = last - first + 1;
 	if (n > VALUES_MAX)
 		script_check_values(L, script_of(L), "string.byte", n);
 	luaL_argcheck(L, n < INT_MAX, 1, "string slice too long");
