@@ -11,6 +11,7 @@ local function add(event, thred)
 end
 
 return p.pattern "Counter" {
+  limits = { wall = "60s" }, -- a busy machine ends none
   p.reaction "begin" {
     p.where { type = "test.begin" } {
       on_true = function(_, thred)

@@ -3,6 +3,7 @@
 local p = require "srvthreds.pattern"
 
 return p.pattern "long" {
+  limits = { wall = "60s" }, -- a busy machine ends none
   p.reaction "begin" {
     p.where { type = "test.long" } {
       on_true = function(event, thred) thred.event, thred.fired = event, 0 end,
