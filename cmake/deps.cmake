@@ -25,6 +25,7 @@ pkg_check_modules(WEBSOCKETS REQUIRED IMPORTED_TARGET libwebsockets)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.37)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libcrypto libssl)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(MONGOC REQUIRED IMPORTED_TARGET libmongoc-1.0>=1.21)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 find_library(HTTP_PARSER_LIBRARY http_parser REQUIRED)
@@ -33,7 +34,7 @@ find_path(UTHASH_INCLUDE_DIR uthash.h REQUIRED)
 add_library(srvthreds_deps INTERFACE)
 target_include_directories(srvthreds_deps SYSTEM INTERFACE ${UTHASH_INCLUDE_DIR})
 target_link_libraries(srvthreds_deps INTERFACE srvthreds_lua PkgConfig::UV PkgConfig::WEBSOCKETS PkgConfig::SQLITE
-  PkgConfig::OPENSSL PkgConfig::PCRE2 PkgConfig::XXHASH ${HTTP_PARSER_LIBRARY} Threads::Threads m rt)
+  PkgConfig::OPENSSL PkgConfig::PCRE2 PkgConfig::XXHASH PkgConfig::MONGOC ${HTTP_PARSER_LIBRARY} Threads::Threads m rt)
 # The loop and the writer allocate at the same time: glibc's arenas cost a lock or an mprotect every other step.
 # Sanitizers bring an allocator of their own.
 if(NOT SRVTHREDS_SANITIZE)

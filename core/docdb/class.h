@@ -63,6 +63,6 @@ int job_too_large(struct job *job, const struct task *task);
 enum { MARK_SIZE = 20 };
 void job_mark(const struct job *job, size_t unit, unsigned char mark[MARK_SIZE]);
 
-extern const struct dialect_class dialect_sqlite, dialect_memory, dialect_view;
+extern const struct dialect_class dialect_sqlite, dialect_memory, dialect_view, dialect_mongo, dialect_mongo_srv;
 
 #endif

@@ -35,7 +35,8 @@ struct run {
 	bool refused;
 };
 
-static const struct dialect_class *const classes[] = {&dialect_sqlite, &dialect_memory, &dialect_view};
+static const struct dialect_class *const classes[] = {&dialect_sqlite, &dialect_memory, &dialect_view, &dialect_mongo,
+						      &dialect_mongo_srv};
 
 void failure_set(struct docdb_failure *f, const struct task *task, int code, const char *format, va_list args)
 {
@@ -85,8 +86,11 @@ static struct dialect *open_host(struct docdb *db, const struct docdb_host *host
 		if (strncmp(host->url, classes[i]->scheme, len) == 0)
 			return classes[i]->open(db->rt, host->url + len, &db->options, e);
 	}
+	/* the rest may have a password in it */
 	error_set(e, ERROR_ARGUMENT,
-		  "the document database \"%s\": expected a URL that begins with sqlite: or memory:", host->url);
+		  "the document database \"%.*s…\": expected a URL that begins with sqlite:, memory:, mongodb: or "
+		  "mongodb+srv:",
+		  (int)strcspn(host->url, ":/@"), host->url);
 	return NULL;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * docdb: lists of tasks (put, getOne, get, update, upsert, replace, delete, count, run) on a document database chosen by URL:
- * "sqlite:PATH", "memory:". Loop thread only; databases work on threads of their own and never hold the loop up.
+ * "sqlite:PATH", "memory:", "mongodb://HOST/?replicaSet=NAME", "mongodb+srv://HOST". Loop thread only; databases work on
+ * threads of their own and never hold the loop up.
  *
  *   request.tasks = {"[{\"op\":\"count\",\"params\":{\"type\":\"cars\",\"matcher\":{}}}]", …};
  *   if (docdb_run(db, &request, done, arg, &failure) < 0) … refused: nothing was done, `failure` says which task

@@ -69,10 +69,11 @@ static int check_type(struct parse *p, const struct place *at, uint32_t params, 
 		return parse_refuse(p, at, ERROR_MISSING, "type, the collection, is missing");
 	struct place here = {at, "type", 4, 0};
 	if (task->type.len > 120 || memchr(task->type.data, '$', task->type.len) ||
-	    memchr(task->type.data, 0, task->type.len) || strncmp(task->type.data, "system.", 7) == 0)
-		return parse_refuse(
-			p, &here, ERROR_ARGUMENT,
-			"a collection's name has at most 120 bytes, no $, no NUL and doesn't begin with system.");
+	    memchr(task->type.data, 0, task->type.len) || strncmp(task->type.data, "system.", 7) == 0 ||
+	    strncmp(task->type.data, "srvthreds.", 10) == 0) /* where MongoDB has our marks */
+		return parse_refuse(p, &here, ERROR_ARGUMENT,
+				    "a collection's name has at most 120 bytes, no $, no NUL and doesn't begin with "
+				    "system. or srvthreds.");
 	return 0;
 }
 

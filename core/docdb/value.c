@@ -1,10 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 #include "docdb/value.h"
 
+/* What others' documents have and ours don't. */
+static size_t foreign_size(struct value v)
+{
+	switch (v.type) {
+	case VALUE_BINARY:
+		return 5 + (size_t)value_int32(v.data);
+	case VALUE_REGEX: {
+		size_t source = strlen(v.data) + 1;
+		return source + strlen(v.data + source) + 1;
+	}
+	case VALUE_POINTER:
+		return 16 + (size_t)value_int32(v.data);
+	case VALUE_SCOPE:
+		return (size_t)value_int32(v.data);
+	case VALUE_TIMESTAMP:
+		return 8;
+	case VALUE_DECIMAL:
+		return 16;
+	default:
+		return 0;
+	}
+}
+
 size_t value_size(struct value v)
 {
 	switch (v.type) {
 	case VALUE_STRING:
+	case VALUE_CODE:
+	case VALUE_SYMBOL:
 		return 4 + (size_t)value_int32(v.data);
 	case VALUE_OBJECT:
 	case VALUE_ARRAY:
@@ -20,7 +45,7 @@ size_t value_size(struct value v)
 	case VALUE_INT64:
 		return 8;
 	default:
-		return 0;
+		return foreign_size(v);
 	}
 }
 

@@ -25,7 +25,17 @@ enum value_type {
 	VALUE_DATE = 9,
 	VALUE_NULL = 10,
 	VALUE_INT32 = 16,
-	VALUE_INT64 = 18
+	VALUE_INT64 = 18,
+	/* Only in documents that others wrote: shown as text or null, never compared here. */
+	VALUE_BINARY = 5,
+	VALUE_UNDEFINED = 6,
+	VALUE_REGEX = 11,
+	VALUE_POINTER = 12,
+	VALUE_CODE = 13,
+	VALUE_SYMBOL = 14,
+	VALUE_SCOPE = 15,
+	VALUE_TIMESTAMP = 17,
+	VALUE_DECIMAL = 19
 };
 
 enum { VALUE_DEPTH = 100, VALUE_DOCUMENT_MAX = 16 << 20 };

@@ -2,6 +2,8 @@
  *
  * Documents -> result JSON.
  */
+#include <math.h>
+
 #include "docdb/value.h"
 #include "json/json.h"
 
@@ -56,6 +58,8 @@ int value_write_document(struct buf *out, const char *document)
 int value_write(struct buf *out, struct value v)
 {
 	switch (v.type) {
+	case VALUE_CODE:
+	case VALUE_SYMBOL:
 	case VALUE_STRING: {
 		struct bytes t = value_text(v);
 		return write_text(out, t.data, t.len);
@@ -68,6 +72,8 @@ int value_write(struct buf *out, struct value v)
 	case VALUE_INT64:
 		return json_write_int(out, value_int64(v.data));
 	case VALUE_DOUBLE:
+		if (!isfinite(value_double(v.data)))
+			return buf_add_str(out, "null");
 		return json_write_float(out, value_double(v.data));
 	case VALUE_BOOL:
 		return buf_add_str(out, *v.data ? "true" : "false");
@@ -75,6 +81,8 @@ int value_write(struct buf *out, struct value v)
 		return write_date(out, value_int64(v.data));
 	case VALUE_OID:
 		return write_oid(out, v.data);
+	case VALUE_TIMESTAMP: /* seconds above */
+		return write_date(out, (value_int64(v.data) >> 32) * 1000);
 	default:
 		return buf_add_str(out, "null");
 	}

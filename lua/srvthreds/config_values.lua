@@ -146,8 +146,8 @@ function values.show(entry, value)
   if entry.secret then return "********" end
   if entry.type == "duration" then return largest_unit(value, shown_durations) end
   if entry.type == "size" then return largest_unit(value, shown_sizes) end
-  if type(value) == "table" then return table.concat(value, ", ") end
-  return tostring(value)
+  local text = type(value) == "table" and table.concat(value, ", ") or tostring(value)
+  return (text:gsub("(://[^:/@, ]*):[^, ]*@", "%1:********@")) -- the password of a URL
 end
 
 return values

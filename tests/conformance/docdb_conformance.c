@@ -16,6 +16,8 @@ struct suite {
 	struct buf result, text;
 	struct docdb_failure failure;
 	bool over;
+	bool words;   /* errors that come while a task is done have our words, not a server's */
+	bool differs; /* SecantusDB: an answer that "secantus" gives a reason for needn't be MongoDB's */
 };
 
 static void done(void *arg, const struct docdb_answer *answer)
@@ -245,7 +247,8 @@ static int check_error(struct suite *s, uint32_t node, uint32_t wanted, int rc)
 	snprintf(expected, sizeof expected, "%d … %s", (int)code, text);
 	if (!rc)
 		return complain(s, node, "no error", s->result.data, expected);
-	if (s->failure.error.code == code && strstr(s->failure.error.message, text))
+	bool words = s->words || code != ERROR_TASK;
+	if (s->failure.error.code == code && (!words || strstr(s->failure.error.message, text)))
 		return 0;
 	return complain(s, node, "error", found, expected);
 }
@@ -331,7 +334,7 @@ static int run_file(struct suite *s, const char *path, int *count)
 	} else {
 		s->tree = &tape.tree;
 		for (uint32_t at = 1; at < tape.tree.nodes[0].next; at = tape.tree.nodes[at].next)
-			if (field(s, at, "case")) {
+			if (field(s, at, "case") && !(s->differs && field(s, at, "secantus"))) {
 				failed += run_case(s, at);
 				++*count;
 			}
@@ -350,6 +353,8 @@ int docdb_conformance(const char *url, const char *folder, int *count)
 	struct suite s = {0};
 	struct error e;
 	struct dirent **files;
+	s.words = strncmp(url, "mongodb", 7) != 0;
+	s.differs = !s.words && getenv("SRVTHREDS_SECANTUS_DIFFERS");
 	s.rt = runtime_new(&ro, &e);
 	s.db = docdb_open(s.rt, &options, &e);
 	if (!s.db) {

@@ -8,6 +8,7 @@
  *      "tasks": the whole list                                          "expect": the list of results
  *    "docs" may be the name of a set: {"set": name, "docs": documents}, which is no case
  *    "index": fields to be declared first
+ *    "secantus": why SecantusDB's answer isn't MongoDB's: the case isn't asked there
  *    "error": [code, part of the message] instead; "unordered": lists of `expect` in any order}
  * created and modified are left out of documents, unless "stamps" is true, which shows what kind of text they hold.
  */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mongo: what the files of the MongoDB dialect share; nobody else includes it.
+ *
+ *   loop thread   submit, completions                                             mongo.c
+ *   workers       a job at a time, each with a connection of its own, started as jobs wait
+ *                 units: transactions, marks, trying again                        mongo_unit.c
+ *                 tasks -> commands                                               mongo_read.c, mongo_write.c
+ *                 the tree -> BSON                                                mongo_filter.c, mongo_shape.c
+ *                 what an error means                                             mongo_error.c
+ *   monitors      libmongoc's, one a server: who is there
+ */
+#ifndef SRVTHREDS_DOCDB_MONGO_H
+#define SRVTHREDS_DOCDB_MONGO_H
+
+#include <mongoc/mongoc.h>
+#include <stdatomic.h>
+
+#include "docdb/class.h"
+#include "docdb/eval.h"
+
+enum { MONGO_WORKERS = 16, MONGO_REGEX_MS = 900, MONGO_SLACK_MS = 150 };
+
+/* No task can name it: see check_type. */
+#define MONGO_MARKS "srvthreds.marks"
+
+struct mongo_database {
+	const char *name; /* one of the options', the same address */
+	atomic_llong swept;
+};
+
+struct mongo {
+	struct dialect base;
+	struct runtime *rt;
+	mongoc_uri_t *uri;
+	mongoc_client_pool_t *pool; /* made by a worker: to look SRV records up may take seconds */
+	struct mongo_worker *workers[MONGO_WORKERS];
+	uv_mutex_t pool_mutex;
+	size_t started, idle, waiting;
+	struct job *first, **last; /* what waits */
+	struct job *finished, **finished_last;
+	uv_mutex_t mutex; /* of all from `started` to here, and of `why` */
+	uv_cond_t wake, stopped;
+	uv_async_t done;
+	atomic_bool stopping, there; /* a server that takes writes */
+	char why[504];               /* there isn't */
+	int64_t mark_ms;
+	struct mongo_database *databases;
+	size_t database_count;
+};
+
+struct mongo_worker {
+	struct mongo *m;
+	uv_thread_t thread;
+	mongoc_client_t *client;
+	mongoc_client_session_t *session; /* the transaction that is under way, or NULL */
+	uint64_t deadline;                /* of the job, uv_hrtime */
+	uint64_t wire;                    /* of the command: the connection is given up then */
+	bool regex;                       /* the command has one */
+	bool again;                       /* what failed left nothing behind: it may be tried again */
+	bool unsure;                      /* a put without transaction failed on the way back */
+	bool known;                       /* the mark is there already */
+	unsigned tries;                   /* of the unit, so far */
+	char why[504];                    /* the last reason to try again */
+	uint64_t random;
+	struct buf filter, update, scratch;
+};
+
+/* mongo.c */
+void mongo_worker(void *arg);
+/* Waits, longer with each try. false: the job's time is over, or the database is being closed. */
+bool mongo_wait(struct mongo_worker *w, unsigned tries);
+
+/* mongo_filter.c, mongo_shape.c: whole documents, appended. -1: no memory. */
+int mongo_filter(const struct match *m, struct buf *out);
+int mongo_operators(const struct match *m, struct buf *out, const char *name, size_t len);
+bool mongo_has_regex(const struct match *m);
+int mongo_update(const struct task *task, struct buf *out);
+void mongo_projection(const struct task *task, struct buf *scratch, bson_t *out);
+void mongo_sort(const struct task *task, bson_t *out);
+
+/* mongo_unit.c: one unit, until it is done, has failed, or its time is over. */
+int mongo_unit(struct mongo_worker *w, struct job *job, size_t n);
+void mongo_sweep(struct mongo_worker *w, struct bytes database, int64_t now);
+int mongo_make_index(struct mongo_worker *w, struct job *job);
+
+/* mongo_read.c, mongo_write.c: results are appended to the job's. -1: the job's failure is set, or w->again. */
+int mongo_read_task(struct mongo_worker *w, struct job *job, const struct unit *unit, const struct task *task);
+int mongo_write_task(struct mongo_worker *w, struct job *job, const struct unit *unit, const struct task *task);
+/* Options with the time that is left and the session; -1: the time is over. Destroy them either way. */
+int mongo_options(struct mongo_worker *w, struct job *job, const struct task *task, bson_t *opts);
+mongoc_collection_t *mongo_collection(struct mongo_worker *w, struct bytes database, struct bytes type);
+/* Borrows the bytes of a document; it knows its own address, so never copy it. */
+void mongo_borrow(bson_t *b, const char *document);
+
+/* mongo_error.c. `reply` may be NULL. Returns -1. */
+int mongo_fail(struct mongo_worker *w, struct job *job, const struct task *task, const bson_error_t *e,
+	       const bson_t *reply);
+bool mongo_is_away(const bson_error_t *e);
+int mongo_again(struct mongo_worker *w, const char *why);
+
+#endif

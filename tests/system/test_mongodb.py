@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""The persistence agent on a MongoDB server: one that is away is waited for, and errors that it is told to give are
+tried again; nothing is written twice."""
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mongodb import Missing, Mongo
+from test_docdb import PROFILES, answer, store, task
+
+
+@pytest.fixture
+def mongo():
+    try:
+        server = Mongo()
+    except Missing as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def documents(servers, mongo):
+    return servers(f"--profiles={PROFILES}", f"--docdb={mongo.url}", "--docdb-timeout=15s", profile="documents")
+
+
+def fail_point(mongo, **data):
+    """The server's next commands fail as told: configureFailPoint by a client of its own."""
+    script = """if True:
+        import json, pymongo, sys
+        url, mode, data = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+        pymongo.MongoClient(url).admin.command("configureFailPoint", "failCommand", mode=mode, data=data)"""
+    python = Path(mongo.program).parent / "python"
+    mode = {"times": data.pop("times", 1)}
+    subprocess.run([python if python.exists() else sys.executable, "-c", script, mongo.url, json.dumps(mode),
+                    json.dumps({"appName": "srvthreds", **data})], check=True, timeout=30, capture_output=True)
+
+
+def count(client):
+    """Adds one, in a transaction with a mark, and gives what is there then."""
+    add = task("upsert", matcher={"id": "n"}, values={"$inc": {"n": 1}})
+    client.send(store(f"count-{random.getrandbits(64)}", add))
+    client.wait_title("stored", timeout=20)
+    one, = answer(client, task("getOne", matcher={"id": "n"}))
+    return one["n"]
+
+
+@pytest.mark.parametrize("data", [
+    {"failCommands": ["update"], "errorCode": 11602, "times": 2},
+    {"failCommands": ["update"], "errorCode": 112, "errorLabels": ["TransientTransactionError"], "times": 3},
+    {"failCommands": ["update", "insert"], "closeConnection": True, "times": 2},
+    {"failCommands": ["commitTransaction"], "errorCode": 50, "errorLabels": ["UnknownTransactionCommitResult"],
+     "times": 3},
+    {"failCommands": ["commitTransaction"], "closeConnection": True, "times": 4},
+], ids=["away", "conflict", "cut", "unknown", "cut at commit"])
+def test_what_fails_by_chance_is_done_once(documents, mongo, data):
+    documents.start()
+    with documents.connect("p0") as client:
+        assert count(client) == 1
+        fail_point(mongo, **data)
+        assert count(client) == 2
+        assert count(client) == 3
+
+
+def test_a_server_that_is_away_is_waited_for(documents, mongo):
+    mongo.kill()
+    documents.start()
+    mongo.start()
+    with documents.connect("p0") as client:
+        assert count(client) == 1
+        mongo.kill()
+        client.send(store("late", task("upsert", matcher={"id": "n"}, values={"$inc": {"n": 1}})))
+        mongo.start()
+        client.wait_title("stored", timeout=20)
+        assert count(client) == 3
