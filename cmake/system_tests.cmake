@@ -27,6 +27,8 @@ endforeach()
 add_test(NAME system/docdb_mongodb
   COMMAND ${SYSTEM_PYTHON} tests/system/mongodb.py $<TARGET_FILE:docdb_conformance_test>
   WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+# Whichever comes first makes the virtual environment of the server.
+set_tests_properties(system/docdb_mongodb system/mongodb PROPERTIES RESOURCE_LOCK mongodb)
 set_tests_properties(system/docdb_mongodb PROPERTIES LABELS system TIMEOUT 600 SKIP_RETURN_CODE 77
   ENVIRONMENT "SRVTHREDS=${CMAKE_BINARY_DIR}/srvthreds;PYTHONDONTWRITEBYTECODE=1")
 add_test(NAME tools/rules
