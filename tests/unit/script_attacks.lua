@@ -102,7 +102,7 @@ assert(stalls[#stalls * 99 // 100] < 20 * slower, stalls[#stalls * 99 // 100])
 for i = 1, 5 do
   for _, source in ipairs { "local function f() return 1 + f() end f()",
     "local function f(a, b, c, d, e) local r = f(b, c, d, e, a) return r end f(1)" } do
-    local ok, e = script.call({ seed = i }, nil, assert(script.load(source, "@deep.lua", env)))
+    local ok, e = script.call({ seed = i }, slower > 1 and { cpu = 2000 } or nil, assert(script.load(source, "@deep.lua", env)))
     assert(not ok and e.kind == "stack", e.kind .. ": " .. e.message)
   end
 end
