@@ -31,7 +31,7 @@ M.show = show
 local function outcome(f, ...)
   local r = table.pack(pcall(f, ...))
   for i = 1, r.n do r[i] = show(r[i]) end
-  return (table.concat(r, " ", 1, r.n):gsub("to '[%w.?]+' %(", "to f ("):gsub("(%a+): [%w]*0x%x+", "%1"))
+  return (table.concat(r, " ", 1, r.n):gsub("to '[%w.?]+' %(", "to f ("):gsub(": 0x%x+", ""))
 end
 
 -- Each side gets tables of its own, so what it did to them is compared too.
