@@ -214,30 +214,6 @@ static void set_doc(lua_State *L, const char *key, struct span s, int class)
 	lua_setfield(L, -2, key);
 }
 
-static void set_text(lua_State *L, const char *key, const char *field, size_t size)
-{
-	if (!ran_text(field, size))
-		return;
-	lua_pushstring(L, field);
-	lua_setfield(L, -2, key);
-}
-
-/* Which script was it in when the process ended? */
-static void push_ran(lua_State *L, const struct ran *ran)
-{
-	lua_createtable(L, 0, 7);
-	set_text(L, "pattern", ran->pattern, sizeof ran->pattern);
-	set_text(L, "reaction", ran->reaction, sizeof ran->reaction);
-	set_text(L, "version", ran->version, sizeof ran->version);
-	set_text(L, "why", ran->why, sizeof ran->why);
-	lua_pushboolean(L, ran->state == RAN_INSIDE);
-	lua_setfield(L, -2, "inside");
-	if (!ran->line || ran->line > INT32_MAX)
-		return;
-	set_text(L, "file", ran->file, sizeof ran->file);
-	set_int(L, "line", ran->line);
-}
-
 /* `class`: of docs that are made of the bytes. */
 static void push_delivery(lua_State *L, const struct delivery *d, int class)
 {
@@ -247,7 +223,7 @@ static void push_delivery(lua_State *L, const struct delivery *d, int class)
 	set_int(L, "at", d->at);
 	set_int(L, "attempts", d->attempts);
 	if (d->ran) {
-		push_ran(L, d->ran);
+		lua_ran_push(L, d->ran);
 		lua_setfield(L, -2, "ran");
 	}
 	if (d->tries)
@@ -288,20 +264,13 @@ static void push_consumers(lua_State *L, struct lua_store *o)
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &o->queue);
 }
 
-static void set_running(void *arg, uint64_t key)
-{
-	struct lua_store *o = arg;
-	if (o->store)
-		store_running(o->store, key);
-}
-
 static void deliver(void *arg, const struct delivery *d)
 {
 	struct lua_consumer *c = arg;
 	struct lua_store *o = c->owner;
 	lua_rawgeti(o->L, LUA_REGISTRYINDEX, c->fn);
 	push_delivery(o->L, d, c->class);
-	task_start_marked(o->L, 1, &(struct task_mark){set_running, o, d->key});
+	task_start_marked(o->L, 1, &(struct task_mark){lua_store_running, o, d->key});
 }
 
 static int l_consume(lua_State *L)

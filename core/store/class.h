@@ -18,6 +18,8 @@ struct store_class {
 	int64_t (*ticket)(struct store *s);
 	int64_t (*durable)(struct store *s);
 	void (*running)(struct store *s, uint64_t key);
+	struct store_timer (*timer)(struct store *s, struct span thred_id, int64_t due);
+	void (*timer_over)(struct store *s, uint64_t key);
 	struct ran *(*ran)(struct store *s);
 	int (*begin)(struct store *s, struct span id, const struct reservation *r, struct begun *out, begun_fn fn,
 		     void *arg, struct error *e);

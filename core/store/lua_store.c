@@ -129,13 +129,43 @@ static void on_failed(void *arg, const struct error *e)
 	task_start_later(o->L, 2);
 }
 
+void lua_store_running(void *arg, uint64_t key)
+{
+	struct lua_store *o = arg;
+	if (o->store)
+		store_running(o->store, key);
+}
+
+/* What ended the process is told as {key, attempts, ran}, anything else as nil. */
 static void on_due(void *arg, struct span id, int64_t due)
 {
 	struct lua_store *o = arg;
+	struct store_timer timer = store_timer(o->store, id, due);
 	lua_rawgeti(o->L, LUA_REGISTRYINDEX, o->on_due);
 	lua_pushlstring(o->L, id.data, id.len);
 	lua_pushinteger(o->L, due);
-	task_start(o->L, 2);
+	if (!timer.attempts) {
+		lua_pushnil(o->L);
+	} else {
+		lua_createtable(o->L, 0, 3);
+		lua_pushinteger(o->L, (lua_Integer)timer.key);
+		lua_setfield(o->L, -2, "key");
+		lua_pushinteger(o->L, timer.attempts);
+		lua_setfield(o->L, -2, "attempts");
+		if (timer.ran) {
+			lua_ran_push(o->L, timer.ran);
+			lua_setfield(o->L, -2, "ran");
+		}
+	}
+	task_start_marked(o->L, 3, &(struct task_mark){lua_store_running, o, timer.key});
+}
+
+/* store:timer_over(key): it ends the process no more. */
+static int l_timer_over(lua_State *L)
+{
+	struct lua_store *o = lua_store_check(L, 1);
+	store_timer_over(o->store, (uint64_t)luaL_checkinteger(L, 2));
+	return 0;
 }
 
 static void listen_again(struct lua_store *o)
@@ -373,6 +403,7 @@ int luaopen_core_store(lua_State *L)
 	static const luaL_Reg store[] = {{"on_durable", l_on_durable},
 					 {"on_failed", l_on_failed},
 					 {"on_due", l_on_due},
+					 {"timer_over", l_timer_over},
 					 {"ready", l_ready},
 					 {"key", l_key},
 					 {"begin", lua_step_begin},

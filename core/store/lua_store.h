@@ -85,6 +85,8 @@ void lua_store_class(lua_State *L, const char *name, const luaL_Reg *methods, lu
 void lua_queue_open(lua_State *L, int store); /* pushes the queue of the store at `store` */
 int lua_store_looks(lua_State *L);            /* adds the looking methods to the table on top */
 void lua_rows_push(lua_State *L, const struct rows *rows);
+void lua_ran_push(lua_State *L, const struct ran *ran); /* a table: which script the process ended in */
+void lua_store_running(void *arg, uint64_t key);        /* a task_mark of a struct lua_store */
 
 int luaopen_core_store(lua_State *L);
 

@@ -240,6 +240,22 @@ static void running(struct store *base, uint64_t now)
 		running_end(s->running);
 }
 
+/* Of this due time: a later one of the thred is another. */
+static struct store_timer timer(struct store *base, struct span thred_id, int64_t due)
+{
+	struct sqlite *s = (struct sqlite *)base;
+	struct span at = {(const char *)&due, sizeof due};
+	struct store_timer t = {.key = sqlite_hash(s, thred_id, at) | 1}; /* 0 = none */
+	t.attempts = running_attempts(s->running, t.key);
+	t.ran = t.attempts ? running_last(s->running, t.key) : NULL;
+	return t;
+}
+
+static void timer_over(struct store *base, uint64_t key)
+{
+	running_settled(((struct sqlite *)base)->running, key);
+}
+
 static struct ran *ran(struct store *base)
 {
 	return running_ran(((struct sqlite *)base)->running);
@@ -247,10 +263,11 @@ static struct ran *ran(struct store *base)
 
 #define COMMON                                                                                                         \
 	.close = close_store, .listen = listen_store, .ready = is_ready, .key = key, .ticket = ticket,                 \
-	.running = running, .ran = ran, .durable = durable, .begin = sqlite_begin, .commit = sqlite_commit,            \
-	.abort = sqlite_abort, .look = sqlite_look, .put_pattern = sqlite_put_pattern, .put_meta = sqlite_put_meta,    \
-	.put_audit = sqlite_put_audit, .dead_drop = sqlite_dead_drop, .dead_retry = sqlite_dead_retry,                 \
-	.seen = sqlite_put_seen, .scan = sqlite_scan, .hold = sqlite_hold, .release = sqlite_release
+	.running = running, .timer = timer, .timer_over = timer_over, .ran = ran, .durable = durable,                  \
+	.begin = sqlite_begin, .commit = sqlite_commit, .abort = sqlite_abort, .look = sqlite_look,                    \
+	.put_pattern = sqlite_put_pattern, .put_meta = sqlite_put_meta, .put_audit = sqlite_put_audit,                 \
+	.dead_drop = sqlite_dead_drop, .dead_retry = sqlite_dead_retry, .seen = sqlite_put_seen, .scan = sqlite_scan,  \
+	.hold = sqlite_hold, .release = sqlite_release
 
 const struct store_class store_sqlite = {.scheme = "sqlite:", .open = open_sqlite, COMMON};
 const struct store_class store_memory = {.scheme = "memory:", .open = open_memory, COMMON};

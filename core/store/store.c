@@ -66,6 +66,16 @@ void store_running(struct store *s, uint64_t key)
 	s->class->running(s, key);
 }
 
+struct store_timer store_timer(struct store *s, struct span thred_id, int64_t due)
+{
+	return s->class->timer(s, thred_id, due);
+}
+
+void store_timer_over(struct store *s, uint64_t key)
+{
+	s->class->timer_over(s, key);
+}
+
 struct ran *store_ran(struct store *s)
 {
 	return s->class->ran(s);

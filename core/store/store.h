@@ -89,6 +89,15 @@ int64_t store_ticket(struct store *s);
 int64_t store_durable(struct store *s);
 /* The delivery whose Lua runs now (delivery.key); 0 = none. Survives a kill: see delivery.attempts. */
 void store_running(struct store *s, uint64_t key);
+/* A due time that has come: its key for store_running, how often it was running when the process ended, and in which
+ * script (NULL: not known; valid until it is over). Kept until store_timer_over. */
+struct store_timer {
+	uint64_t key;
+	int attempts;
+	const struct ran *ran;
+};
+struct store_timer store_timer(struct store *s, struct span thred_id, int64_t due);
+void store_timer_over(struct store *s, uint64_t key);
 /* Where scripts say what they do while one runs; NULL: nothing here survives. Until store_close. */
 struct ran *store_ran(struct store *s);
 

@@ -152,10 +152,8 @@ def running(server):
     return struct.unpack("=Q", (server.data / "running").read_bytes()[:8])[0]
 
 
-def test_an_event_that_kills_the_process(server):
-    """Killed while it runs, three times; its script is given up before it runs a fourth time."""
-    with server.connect("p0") as client:
-        sent = client.send({"type": "bad.kill"})
+def kill_three_times(server):
+    """Ends the process three times within the script that runs for long; others are served in between."""
     deaths, tries = 0, 0
     while deaths < 3:
         tries += 1
@@ -169,6 +167,14 @@ def test_an_event_that_kills_the_process(server):
         if deaths < 3:
             with server.connect("p4") as other:
                 until(lambda: other.send({"type": "org.test.nobody"}), what="others to be served")
+    return tries
+
+
+def test_an_event_that_kills_the_process(server):
+    """Killed while it runs, three times; its script is given up before it runs a fourth time."""
+    with server.connect("p0") as client:
+        sent = client.send({"type": "bad.kill"})
+    tries = kill_three_times(server)
     dead = until(lambda: server.admin("GET", "/api/dead")[1]["items"], 10, "the dead letter")
     assert [d["event"]["id"] for d in dead] == [sent]
     error, place = dead[0]["error"], line_of("kill")
@@ -186,6 +192,21 @@ def test_an_event_that_kills_the_process(server):
     assert len(server.admin("GET", "/api/dead")[1]["items"]) == 1
     _, events = server.admin("GET", f"/api/events/{sent}")
     assert "error" in json.dumps(events)
+
+
+def test_a_timer_that_kills_the_process(server):
+    """The same where no event is to blame: its thred stays where it was."""
+    _, answer = server.http("POST", "/event?wait=10s", {"type": "bad.wait"}, token="p0")
+    thred, = answer["threds"]
+    kill_three_times(server)
+    letter, = until(lambda: server.admin("GET", "/api/dead")[1]["items"], 10, "the dead letter")
+    error, place = letter["error"], line_of("late")
+    assert (letter["target"], letter["attempts"]) == (f"timer:{thred}", 3), letter
+    assert "ended 3 times while its time was over" in error["message"] and place in error["message"], letter
+    assert (letter["pattern"], letter["reaction"]) == ("late_killer", "run"), letter
+    _, after = server.admin("GET", f"/api/threds/{thred}")
+    assert (after["reaction"], after["status"]) == ("hold", "active") and not after.get("due"), after
+    assert running(server) == 0
 
 
 @pytest.mark.skipif(not os.environ.get("SRVTHREDS_FAULTS"), reason="a script gets stuck in debug builds only")

@@ -21,7 +21,6 @@ local pauses = require "srvthreds.agent.pauses"
 local runner = {}
 runner.__index = runner
 
-local KILLED = 3 -- so often a message may end the process
 local LIMITS = { cpu = 2000, wall = 300000, memory = 64 << 20 }
 
 ---@param options table { store, queue, directory, docdb?, pauses: srvthreds.PauseOptions? }
@@ -151,7 +150,7 @@ end
 
 -- Not to be handled, now or ever?
 local function refused(node, delivery)
-  if delivery.attempts >= KILLED then return failure.end_of_process(delivery.attempts, delivery.ran) end
+  if delivery.attempts >= failure.KILLS then return failure.end_of_process(delivery.attempts, delivery.ran) end
   return node.runner.pauses:is_paused(node.id) and node.runner.pauses:error_of(node.id)
 end
 

@@ -8,7 +8,7 @@ local budget = {}
 local KINDS = { cpu = true, wall = true, memory = true, stack = true }
 
 ---Kinds that say how the machine was, not what the script did: another run need not end there.
-budget.of_machine = { cpu = true, wall = true, memory = true }
+budget.of_machine = { cpu = true, wall = true, memory = true, killed = true }
 
 ---To be told of every failed script; counts those that went over a limit.
 ---@param pattern string its id, or "agent ID"

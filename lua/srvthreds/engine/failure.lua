@@ -9,6 +9,8 @@ local ids = require "srvthreds.engine.ids"
 
 local failure = {}
 
+failure.KILLS = 3 -- so often may something end the process before it is given up
+
 -- The error as it is stored and shown; a traceback is a developer's and goes to the log only.
 ---@return table
 local function stored(err)
@@ -131,7 +133,7 @@ function failure.timer(self, handle, step, delivery, state_bytes, raised, tried)
       tried = tried and sent(tried, 0) }, events = list,
     state = state_bytes, due = nil,
     dead = { target = "timer:" .. step.id, pattern = err.pattern, reaction = err.reaction, version = err.version,
-      error = stored(err), attempts = attempts(delivery, 1) },
+      error = stored(err), attempts = step.attempts or attempts(delivery, 1) },
   }, self:after(delivery, "error", list, { error = err }))
 end
 
@@ -167,9 +169,10 @@ end
 ---The process ended three times while this ran: what is known of it.
 ---@param ran table? which script it was in when it ended last
 ---@param patterns table? the registry, to look for where its reaction begins
+---@param doing string? what was going on, if no event was processed
 ---@return table err
-function failure.end_of_process(times, ran, patterns)
-  local message = ("the process ended %d times while this event was processed"):format(times)
+function failure.end_of_process(times, ran, patterns, doing)
+  local message = ("the process ended %d times while %s"):format(times, doing or "this event was processed")
   ran = ran or {}
   if ran.why then message = ("%s, the last time because %s"):format(message, ran.why) end
   if not ran.pattern then return codes.error(codes.server, message) end

@@ -99,12 +99,12 @@ function engine:start()
   self.pauses:load()
   self.store:on_durable(function(list) self:durable(list) end)
   self.store:on_failed(function(list, err) self:failed(list, err) end)
-  self.store:on_due(function(id, due) self:due(id, due) end)
+  self.store:on_due(function(id, due, killed) self:due(id, due, killed) end)
   self.queue:consume(route.TARGETS, function(delivery) self:handle(delivery) end, events.class)
   if has_targets(self) then runtime.spawn(finish_routed, self) else serve(self) end
 end
 
-function engine:due(id, due) timers.due(self, id, due) end
+function engine:due(id, due, killed) timers.due(self, id, due, killed) end
 
 ---The pattern is paused: nobody waits for what was put aside.
 function engine:let_go(pattern_id) route.let_go(self, pattern_id) end
@@ -143,7 +143,7 @@ function engine:handle(delivery)
 end
 
 function engine:begin(delivery)
-  if delivery.attempts and delivery.attempts >= 3 then return failure.killed(self, delivery) end
+  if delivery.attempts and delivery.attempts >= failure.KILLS then return failure.killed(self, delivery) end
   self:act_on(delivery)
   if not self.watched then delivery.doc = nil end -- the rest waits until it is durable, and needs no document
 end

@@ -23,6 +23,10 @@ local function expire(self, handle, row, delivery, tried)
   return s, s:changes("expired", delivery)
 end
 
+local function as_it_was(self, row, at)
+  return { engine = self, id = row.id, number = row.step + 1, now = row.due or at, state = threds.decode(row) }
+end
+
 local function run(self, handle, row, delivery)
   if row.status == "finished" then
     local over = { delivery = delivery, state = row.state, status = "terminated", ended = true, step = false }
@@ -31,16 +35,23 @@ local function run(self, handle, row, delivery)
   local tried = {}
   local ok, s, rest = xpcall(expire, codes.traced, self, handle, row, delivery, tried)
   if not ok then
-    local as_it_was = { engine = self, id = row.id, number = row.step + 1, now = row.due or delivery.at,
-      state = threds.decode(row) }
-    return failure.timer(self, handle, as_it_was, delivery, row.state, s, tried.step)
+    return failure.timer(self, handle, as_it_was(self, row, delivery and delivery.at), delivery, row.state, s, tried.step)
   end
   if not s then return wait_on(self, handle, row, rest) end
   self:commit(s, "expired", delivery, self:after(nil, "expired", s.events), rest)
 end
 
+-- It ended the process again and again: given up without being run.
+local function give_up(self, handle, row, killed)
+  local step = as_it_was(self, row)
+  step.attempts = killed.attempts
+  failure.timer(self, handle, step, nil, row.state,
+    failure.end_of_process(killed.attempts, killed.ran, self.patterns, "its time was over"))
+end
+
 ---The due time of a thred has come. Late is harmless: the thred may have moved on.
-function timers.due(self, id, due)
+---@param killed table? it ended the process: {key, attempts, ran}, as store:on_due says
+function timers.due(self, id, due, killed)
   local epoch = self.epoch
   local ok, e = pcall(function()
     local handle, row = self.store:begin(id)
@@ -49,7 +60,13 @@ function timers.due(self, id, due)
       return
     end
     if row.status == "active" and self.pauses:holds_timer(row.pattern, id, due) then return handle:put_off() end
-    local done, err = pcall(run, self, handle, row, nil)
+    local done, err
+    if killed and killed.attempts >= failure.KILLS and row.status == "active" then
+      done, err = pcall(give_up, self, handle, row, killed)
+    else
+      done, err = pcall(run, self, handle, row, nil)
+    end
+    if killed then self.store:timer_over(killed.key) end
     if done then return end
     handle:abort()
     error(err, 0)
