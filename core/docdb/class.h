@@ -18,6 +18,7 @@ struct job {
 	struct docdb_failure failure; /* error.code 0: none */
 	struct job *next;             /* for the dialect's queues */
 	bool again; /* set with a failure of a held unit: it is due to chance, so the unit is begun anew while there is time */
+	unsigned tries;    /* of a held unit: for the dialect to count, 0 at first */
 	struct hold *hold; /* hold.c's: the unit is held */
 	/* docdb_index instead of units, if `index` is set: */
 	struct bytes index, database, type;

@@ -24,7 +24,7 @@ static void work(struct mongo_worker *w, struct job *job)
 	}
 }
 
-static void finish(struct mongo *m, struct job *job)
+void mongo_finish(struct mongo *m, struct job *job)
 {
 	uv_mutex_lock(&m->mutex);
 	*m->finished_last = job;
@@ -104,35 +104,46 @@ static bool connect_worker(struct mongo_worker *w)
 	return w->client != NULL;
 }
 
+/* Afterwards the job and its request are gone. */
+static void do_units(struct mongo_worker *w, struct job *job)
+{
+	const struct request *r = job->request;
+	bool marked = r && r->marked && r->units[job->from].writes;
+	struct bytes database = marked ? r->units[job->from].database : (struct bytes){NULL, 0};
+	int64_t now = r ? r->now : 0;
+	work(w, job);
+	mongo_finish(w->m, job);
+	if (marked)
+		mongo_sweep(w, database, now);
+}
+
 static void do_job(struct mongo_worker *w, struct job *job)
 {
 	w->deadline = job->request ? job->request->deadline : uv_hrtime() + 30000000000u;
 	for (unsigned tries = 0; !connect_worker(w); tries++)
 		if (!mongo_wait(w, tries)) {
 			job_fail(job, NULL, ERROR_SERVER, "no way to the document database: %s", w->why);
+			mongo_finish(w->m, job);
 			return;
 		}
-	work(w, job);
+	if (job->hold)
+		mongo_hold(w, job);
+	else
+		do_units(w, job);
 }
 
-/* Afterwards the job and its request are gone. */
-static void finish_and_sweep(struct mongo_worker *w, struct job *job)
-{
-	const struct request *r = job->request;
-	bool marked = r && r->marked && r->units[job->from].writes && w->client;
-	struct bytes database = marked ? r->units[job->from].database : (struct bytes){NULL, 0};
-	int64_t now = r ? r->now : 0;
-	finish(w->m, job);
-	if (marked)
-		mongo_sweep(w, database, now);
-}
-
+/* The first that may be done now, or NULL. Called with the mutex. */
 static struct job *take(struct mongo *m)
 {
-	struct job *job = m->first;
-	m->first = job->next;
-	if (!m->first)
-		m->last = &m->first;
+	struct job **link = &m->first;
+	while (*link && (*link)->hold && m->holders == MONGO_HOLDERS)
+		link = &(*link)->next;
+	struct job *job = *link;
+	if (!job)
+		return NULL;
+	*link = job->next;
+	if (m->last == &job->next)
+		m->last = link;
 	m->waiting--;
 	job->next = NULL;
 	return job;
@@ -145,17 +156,19 @@ void mongo_worker(void *arg)
 	connect_worker(w);
 	uv_mutex_lock(&m->mutex);
 	while (!m->stopping) {
-		if (!m->first) {
+		struct job *job = take(m);
+		if (!job) {
 			m->idle++;
 			uv_cond_wait(&m->wake, &m->mutex);
 			m->idle--;
 			continue;
 		}
-		struct job *job = take(m);
+		const bool holds = job->hold != NULL;
+		m->holders += holds;
 		uv_mutex_unlock(&m->mutex);
 		do_job(w, job);
-		finish_and_sweep(w, job);
 		uv_mutex_lock(&m->mutex);
+		m->holders -= holds;
 	}
 	uv_mutex_unlock(&m->mutex);
 	if (w->client)
@@ -164,17 +177,27 @@ void mongo_worker(void *arg)
 
 /* The loop -------------------------------------------------------------------------------------------------------- */
 
+static void free_worker(struct mongo_worker *w)
+{
+	uv_cond_destroy(&w->wished);
+	buf_free(&w->filter);
+	buf_free(&w->update);
+	buf_free(&w->scratch);
+	free(w);
+}
+
 /* -1: not one more can be started. Called with the mutex. */
 static int start_worker(struct mongo *m)
 {
 	struct mongo_worker *w = xcalloc(1, sizeof *w);
 	w->m = m;
 	w->random = uv_hrtime() | 1;
+	uv_cond_init(&w->wished);
 	int rc = m->started < MONGO_WORKERS ? uv_thread_create(&w->thread, mongo_worker, w) : -1;
 	if (rc == 0)
 		m->workers[m->started++] = w;
 	else
-		free(w);
+		free_worker(w);
 	return rc;
 }
 
@@ -232,20 +255,19 @@ static void close_mongo(struct dialect *d)
 	m->stopping = true;
 	uv_cond_broadcast(&m->wake);
 	uv_cond_broadcast(&m->stopped);
+	for (size_t i = 0; i < m->started; i++)
+		uv_cond_signal(&m->workers[i]->wished);
 	uv_mutex_unlock(&m->mutex);
 	for (size_t i = 0; i < m->started; i++) {
 		uv_thread_join(&m->workers[i]->thread);
-		buf_free(&m->workers[i]->filter);
-		buf_free(&m->workers[i]->update);
-		buf_free(&m->workers[i]->scratch);
-		free(m->workers[i]);
+		free_worker(m->workers[i]);
 	}
 	if (m->pool)
 		mongoc_client_pool_destroy(m->pool);
 	while (m->first) {
 		struct job *job = take(m);
 		job_fail(job, NULL, ERROR_SERVER, "the document database is closing");
-		finish(m, job);
+		mongo_finish(m, job);
 	}
 	deliver(m);
 	uv_close((uv_handle_t *)&m->done, closed);
@@ -348,7 +370,11 @@ static struct dialect *open_srv(struct runtime *rt, const char *rest, const stru
 	return open_any(rt, &dialect_mongo_srv, rest, o, e);
 }
 
-const struct dialect_class dialect_mongo = {
-	.scheme = "mongodb:", .open = open_mongo, .close = close_mongo, .ready = ready, .submit = submit};
-const struct dialect_class dialect_mongo_srv = {
-	.scheme = "mongodb+srv:", .open = open_srv, .close = close_mongo, .ready = ready, .submit = submit};
+#define MONGO_CLASS(its_scheme, its_open)                                                                              \
+	{                                                                                                              \
+		.scheme = (its_scheme), .open = (its_open), .close = close_mongo, .ready = ready, .submit = submit,    \
+		.begin = submit, .exec = mongo_hold_exec, .commit = mongo_hold_commit, .abort = mongo_hold_abort       \
+	}
+
+const struct dialect_class dialect_mongo = MONGO_CLASS("mongodb:", open_mongo);
+const struct dialect_class dialect_mongo_srv = MONGO_CLASS("mongodb+srv:", open_srv);

@@ -5,6 +5,7 @@
  *   loop thread   submit, completions                                             mongo.c
  *   workers       a job at a time, each with a connection of its own, started as jobs wait
  *                 units: transactions, marks, trying again                        mongo_unit.c
+ *                 or a held unit, until it ends, is undone or is late             mongo_hold.c
  *                 tasks -> commands                                               mongo_read.c, mongo_write.c
  *                 the tree -> BSON                                                mongo_filter.c, mongo_shape.c
  *                 what an error means                                             mongo_error.c
@@ -19,7 +20,10 @@
 #include "docdb/class.h"
 #include "docdb/eval.h"
 
-enum { MONGO_WORKERS = 16, MONGO_REGEX_MS = 900, MONGO_SLACK_MS = 150 };
+/* Of the workers, those that scripts may hold: who only reads always finds one of the others. */
+enum { MONGO_WORKERS = 16, MONGO_HOLDERS = 12 };
+
+enum { MONGO_REGEX_MS = 900, MONGO_SLACK_MS = 150 };
 
 /* No task can name it: see check_type. */
 #define MONGO_MARKS "srvthreds.marks"
@@ -36,7 +40,7 @@ struct mongo {
 	mongoc_client_pool_t *pool; /* made by a worker: to look SRV records up may take seconds */
 	struct mongo_worker *workers[MONGO_WORKERS];
 	uv_mutex_t pool_mutex;
-	size_t started, idle, waiting;
+	size_t started, idle, waiting, holders;
 	struct job *first, **last; /* what waits */
 	struct job *finished, **finished_last;
 	uv_mutex_t mutex; /* of all from `started` to here, and of `why` */
@@ -47,6 +51,16 @@ struct mongo {
 	int64_t mark_ms;
 	struct mongo_database *databases;
 	size_t database_count;
+};
+
+/* What the holder of a worker's transaction waits for. */
+enum mongo_wish { MONGO_NO_WISH, MONGO_EXEC, MONGO_KEEP, MONGO_UNDO };
+
+struct mongo_held {
+	struct job *job; /* NULL: nobody */
+	enum mongo_wish wish;
+	const struct unit *unit;
+	const struct task *task;
 };
 
 struct mongo_worker {
@@ -64,9 +78,12 @@ struct mongo_worker {
 	char why[504];                    /* the last reason to try again */
 	uint64_t random;
 	struct buf filter, update, scratch;
+	struct mongo_held held; /* under the mutex of `m`, as is what tells of it: */
+	uv_cond_t wished;
 };
 
 /* mongo.c */
+void mongo_finish(struct mongo *m, struct job *job); /* job_done, on the loop */
 void mongo_worker(void *arg);
 /* Waits, longer with each try. false: the job's time is over, or the database is being closed. */
 bool mongo_wait(struct mongo_worker *w, unsigned tries);
@@ -81,8 +98,24 @@ void mongo_sort(const struct task *task, bson_t *out);
 
 /* mongo_unit.c: one unit, until it is done, has failed, or its time is over. */
 int mongo_unit(struct mongo_worker *w, struct job *job, size_t n);
+int mongo_begin(struct mongo_worker *w, struct job *job); /* -1: mongo_end is still to come */
+void mongo_end(struct mongo_worker *w);                   /* undoes what isn't committed */
+int mongo_task(struct mongo_worker *w, struct job *job, const struct unit *unit, const struct task *task);
+int mongo_commit(struct mongo_worker *w, struct job *job, size_t n);
+/* What job->out has from `start` is the unit's result. */
+int mongo_add_mark(struct mongo_worker *w, struct job *job, size_t n, size_t start);
+/* 1: the unit was done before, and what it gave is appended. 0: there is no such mark. -1: it can't be said. */
+int mongo_find_mark(struct mongo_worker *w, struct job *job, size_t n, bson_error_t *e);
+/* What failed may have been done before: 0, then the mark says what it gave. */
+int mongo_ask_mark(struct mongo_worker *w, struct job *job, size_t n);
 void mongo_sweep(struct mongo_worker *w, struct bytes database, int64_t now);
 int mongo_make_index(struct mongo_worker *w, struct job *job);
+
+/* mongo_hold.c */
+void mongo_hold(struct mongo_worker *w, struct job *job); /* from begin to end, waiting for wishes */
+void mongo_hold_exec(struct dialect *d, struct job *job, const struct unit *unit, const struct task *task);
+void mongo_hold_commit(struct dialect *d, struct job *job);
+void mongo_hold_abort(struct dialect *d, struct job *job);
 
 /* mongo_read.c, mongo_write.c: results are appended to the job's. -1: the job's failure is set, or w->again. */
 int mongo_read_task(struct mongo_worker *w, struct job *job, const struct unit *unit, const struct task *task);

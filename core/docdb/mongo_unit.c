@@ -22,7 +22,7 @@ static void mark_id(bson_t *b, const struct job *job, size_t n)
 
 static const struct bytes marks = {MONGO_MARKS, sizeof MONGO_MARKS - 1};
 
-static int add_mark(struct mongo_worker *w, struct job *job, size_t n, size_t start)
+int mongo_add_mark(struct mongo_worker *w, struct job *job, size_t n, size_t start)
 {
 	bson_t opts, document, reply = BSON_INITIALIZER;
 	bson_error_t e;
@@ -50,14 +50,13 @@ static int add_mark(struct mongo_worker *w, struct job *job, size_t n, size_t st
 	return rc;
 }
 
-/* 1: the unit was done before, and what it gave is appended. 0: there is no such mark. -1: it can't be said. */
-static int find_mark(struct mongo_worker *w, struct job *job, size_t n)
+int mongo_find_mark(struct mongo_worker *w, struct job *job, size_t n, bson_error_t *e)
 {
 	bson_t filter, opts, concern;
 	const bson_t *found;
-	bson_error_t e;
 	bson_iter_t i;
 	int rc = 0;
+	*e = (bson_error_t){0};
 	mark_id(&filter, job, n);
 	bson_init(&opts);
 	bson_append_document_begin(&opts, "readConcern", 11, &concern);
@@ -70,7 +69,7 @@ static int find_mark(struct mongo_worker *w, struct job *job, size_t n)
 		uint32_t len;
 		const char *text = bson_iter_utf8(&i, &len);
 		rc = text && buf_add(&job->out, text, len) == 0 ? 1 : -1;
-	} else if (mongoc_cursor_error(cursor, &e)) {
+	} else if (mongoc_cursor_error(cursor, e)) {
 		rc = -1;
 	}
 	mongoc_cursor_destroy(cursor);
@@ -82,7 +81,7 @@ static int find_mark(struct mongo_worker *w, struct job *job, size_t n)
 
 /* Transactions ---------------------------------------------------------------------------------------------------- */
 
-static int begin(struct mongo_worker *w, struct job *job)
+int mongo_begin(struct mongo_worker *w, struct job *job)
 {
 	bson_error_t e;
 	mongoc_transaction_opt_t *opts = mongoc_transaction_opts_new();
@@ -101,7 +100,7 @@ static int begin(struct mongo_worker *w, struct job *job)
 	return ok ? 0 : mongo_fail(w, job, NULL, &e, NULL);
 }
 
-static void end(struct mongo_worker *w)
+void mongo_end(struct mongo_worker *w)
 {
 	if (w->session && mongoc_client_session_in_transaction(w->session))
 		mongoc_client_session_abort_transaction(w->session, NULL);
@@ -128,15 +127,16 @@ static int try_commit(struct mongo_worker *w, struct job *job)
 	return rc;
 }
 
-static int commit(struct mongo_worker *w, struct job *job, size_t n)
+int mongo_commit(struct mongo_worker *w, struct job *job, size_t n)
 {
+	bson_error_t e;
 	size_t len = job->out.len;
 	for (unsigned tries = 0;; tries++) {
 		int rc = try_commit(w, job);
 		if (rc > -2)
 			return rc == 1 ? 0 : -1;
 		job->out.len = 0; /* the mark's result is the same */
-		if (tries && job->request->marked && find_mark(w, job, n) == 1)
+		if (tries && job->request->marked && mongo_find_mark(w, job, n, &e) == 1)
 			return 0;
 		job->out.len = len;
 		if (!mongo_wait(w, tries))
@@ -147,7 +147,7 @@ static int commit(struct mongo_worker *w, struct job *job, size_t n)
 
 /* Tasks ----------------------------------------------------------------------------------------------------------- */
 
-static int do_task(struct mongo_worker *w, struct job *job, const struct unit *unit, const struct task *task)
+int mongo_task(struct mongo_worker *w, struct job *job, const struct unit *unit, const struct task *task)
 {
 	if (task->op == TASK_GET || task->op == TASK_GET_ONE || task->op == TASK_COUNT)
 		return mongo_read_task(w, job, unit, task);
@@ -161,7 +161,7 @@ static int tasks(struct mongo_worker *w, struct job *job, const struct unit *uni
 		if (i)
 			rc = buf_add(&job->out, ",", 1);
 		if (rc == 0)
-			rc = do_task(w, job, unit, &unit->tasks[i]);
+			rc = mongo_task(w, job, unit, &unit->tasks[i]);
 	}
 	return rc || buf_add_str(&job->out, unit->nested ? "]," : ",") ? -1 : 0;
 }
@@ -178,21 +178,21 @@ static int in_transaction(struct mongo_worker *w, struct job *job, size_t n)
 {
 	const struct unit *unit = &job->request->units[n];
 	size_t start = job->out.len;
-	int rc = begin(w, job);
+	int rc = mongo_begin(w, job);
 	if (rc == 0)
 		rc = tasks(w, job, unit);
 	if (rc == 0 && unit->writes && job->request->marked)
-		rc = add_mark(w, job, n, start);
+		rc = mongo_add_mark(w, job, n, start);
 	if (rc == 0)
-		rc = commit(w, job, n);
-	end(w);
+		rc = mongo_commit(w, job, n);
+	mongo_end(w);
 	return rc;
 }
 
-/* What failed may have been done before: then the mark says what it gave. */
-static int ask_mark(struct mongo_worker *w, struct job *job, size_t n)
+int mongo_ask_mark(struct mongo_worker *w, struct job *job, size_t n)
 {
-	if (find_mark(w, job, n) == 1) {
+	bson_error_t e;
+	if (mongo_find_mark(w, job, n, &e) == 1) {
 		job->failure.error.code = 0;
 		return 0;
 	}
@@ -210,7 +210,7 @@ static int try(struct mongo_worker *w, struct job *job, size_t n)
 	if (rc == 0)
 		return 0;
 	job->out.len = start;
-	return unit->writes && job->request->marked && !w->again ? ask_mark(w, job, n) : rc;
+	return unit->writes && job->request->marked && !w->again ? mongo_ask_mark(w, job, n) : rc;
 }
 
 int mongo_unit(struct mongo_worker *w, struct job *job, size_t n)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mongodb import Missing, Mongo
-from test_docdb import PROFILES, answer, store, task
+from test_docdb import PROFILES, answer, check, script, scripts_of, store, task, write
 
 
 @pytest.fixture
@@ -49,6 +49,13 @@ def count(client):
     return one["n"]
 
 
+def count_by_script(client):
+    """The same by a script, which also reads what it wrote."""
+    client.send(store(f"count-{random.getrandbits(64)}", script("count", seq=random.getrandbits(50))))
+    one, = client.wait_title("stored", timeout=20)["data"]["content"]["values"]["result"]
+    return one["counted"]
+
+
 @pytest.mark.parametrize("data", [
     {"failCommands": ["update"], "errorCode": 11602, "times": 2},
     {"failCommands": ["update"], "errorCode": 112, "errorLabels": ["TransientTransactionError"], "times": 3},
@@ -60,10 +67,18 @@ def count(client):
 def test_what_fails_by_chance_is_done_once(documents, mongo, data):
     documents.start()
     with documents.connect("p0") as client:
-        assert count(client) == 1
-        fail_point(mongo, **data)
-        assert count(client) == 2
-        assert count(client) == 3
+        for way in (count, count_by_script):
+            assert way(client) == 1
+            fail_point(mongo, **data)
+            assert way(client) == 2
+            assert way(client) == 3
+
+
+def test_scripts_that_are_in_each_others_way(documents):
+    total = 24  # more than may hold a transaction at a time
+    documents.start()
+    assert not write(documents, scripts_of(total), total)
+    check(documents, total)
 
 
 def test_a_server_that_is_away_is_waited_for(documents, mongo):
