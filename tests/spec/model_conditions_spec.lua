@@ -87,6 +87,19 @@ t.test("a source that is not allowed does not match; it is no error; also when t
   w:close()
 end)
 
+t.test("a regular expression of allowed_sources that takes too long fails the step, soon, and says whose it is", function()
+  local w, id = started [[p.pattern "Slow" {
+    p.reaction "a" { p.where { type = "go" } {} },
+    p.reaction "b" { allowed_sources = { "/^(a+)+$/" }, p.where { type = "go" } { transition = "$terminate" } } }]]
+  local o = w:outcome { type = "go", source = ("a"):rep(60) .. "!", thredId = id }
+  t.eq(o.outcome, "error")
+  t.ok(o.error.message:find("takes too long", 1, true) and o.error.message:find("(a+)+", 1, true), o.error.message)
+  t.eq(w:thred(id).reaction, "b")
+  t.eq(#w:dead(), 1)
+  t.eq(w:dead()[1].reaction, "b")
+  w:close()
+end)
+
 t.test("forward on and on is an error that names the reaction; nothing of the step stays", function()
   local w, id = started [[p.pattern "Loop" {
     p.reaction "a" { p.where { type = "go" } {} },

@@ -134,7 +134,10 @@ end
 ---May this event, by its source, be for this reaction at all?
 function step:allows(reaction)
   if not reaction.allowed_sources and not reaction.allowed_roles then return true end
-  return self.engine.sources.allowed(reaction, self.source, self:lookups())
+  local ok, allowed = pcall(self.engine.sources.allowed, reaction, self.source, self:lookups())
+  if ok then return allowed end
+  local e = codes.of(allowed)
+  self:fail("allowed_sources", e.message, { code = e.code, reaction = reaction.name })
 end
 
 ---Tests the current reaction; nothing changes.
