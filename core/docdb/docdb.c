@@ -107,6 +107,8 @@ static void copy_options(struct docdb *db, const struct docdb_options *o)
 	db->options = *o;
 	db->options.hosts = hosts;
 	db->options.databases = names;
+	if (o->folder)
+		db->options.folder = mem_copy(&db->mem, o->folder, strlen(o->folder));
 	if (!o->timeout_ms)
 		db->options.timeout_ms = TIMEOUT_MS;
 	if (!o->result_max)

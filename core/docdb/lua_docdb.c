@@ -312,6 +312,7 @@ static int l_open(lua_State *L)
 					      .database_count = read_names(L, names),
 					      .timeout_ms = int_field(L, 1, "timeout"),
 					      .mark_ms = int_field(L, 1, "keep"),
+					      .folder = text_field(L, 1, "folder").data,
 					      .result_max = (size_t)int_field(L, 1, "result_max")};
 	return lua_docdb_open(L, &options);
 }

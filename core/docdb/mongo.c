@@ -126,6 +126,7 @@ static void do_job(struct mongo_worker *w, struct job *job)
 			mongo_finish(w->m, job);
 			return;
 		}
+	mongo_end_lost_sessions(w, job->tries > 0);
 	if (job->hold)
 		mongo_hold(w, job);
 	else
@@ -239,6 +240,7 @@ static void destroy(struct mongo *m)
 	uv_cond_destroy(&m->wake);
 	uv_cond_destroy(&m->stopped);
 	mongoc_uri_destroy(m->uri);
+	mongo_sessions_close(m);
 	free(m->databases);
 	free(m);
 }
@@ -348,6 +350,7 @@ static struct dialect *open_any(struct runtime *rt, const struct dialect_class *
 		m->databases[m->database_count].name = o->databases[m->database_count];
 	uv_mutex_init(&m->mutex);
 	uv_mutex_init(&m->pool_mutex);
+	mongo_sessions_open(m, o->folder);
 	uv_cond_init(&m->wake);
 	uv_cond_init(&m->stopped);
 	uv_async_init(runtime_loop(rt), &m->done, on_done);

@@ -6,6 +6,7 @@
  *   workers       a job at a time, each with a connection of its own, started as jobs wait
  *                 units: transactions, marks, trying again                        mongo_unit.c
  *                 or a held unit, until it ends, is undone or is late             mongo_hold.c
+ *                 sessions that nobody ends                                       mongo_session.c
  *                 tasks -> commands                                               mongo_read.c, mongo_write.c
  *                 the tree -> BSON                                                mongo_filter.c, mongo_shape.c
  *                 what an error means                                             mongo_error.c
@@ -23,7 +24,7 @@
 /* Of the workers, those that scripts may hold: who only reads always finds one of the others. */
 enum { MONGO_WORKERS = 16, MONGO_HOLDERS = 12 };
 
-enum { MONGO_REGEX_MS = 900, MONGO_SLACK_MS = 150 };
+enum { MONGO_SESSIONS = 512, MONGO_REGEX_MS = 900, MONGO_SLACK_MS = 150 };
 
 /* No task can name it: see check_type. */
 #define MONGO_MARKS "srvthreds.marks"
@@ -31,6 +32,18 @@ enum { MONGO_REGEX_MS = 900, MONGO_SLACK_MS = 150 };
 struct mongo_database {
 	const char *name; /* one of the options', the same address */
 	atomic_llong swept;
+};
+
+struct mongo_sessions {
+	struct {
+		uint8_t id[16];
+		uint64_t lost; /* when, uv_hrtime; 0: it isn't */
+	} all[MONGO_SESSIONS];
+	size_t count, next;
+	bool due, busy; /* one was lost since they were ended last; that is being done */
+	uint64_t ended; /* when that was */
+	int file;       /* where the ids stand; -1: nowhere */
+	uv_mutex_t mutex;
 };
 
 struct mongo {
@@ -51,6 +64,7 @@ struct mongo {
 	int64_t mark_ms;
 	struct mongo_database *databases;
 	size_t database_count;
+	struct mongo_sessions sessions;
 };
 
 /* What the holder of a worker's transaction waits for. */
@@ -73,6 +87,7 @@ struct mongo_worker {
 	bool regex;                       /* the command has one */
 	bool again;                       /* what failed left nothing behind: it may be tried again */
 	bool unsure;                      /* a put without transaction failed on the way back */
+	bool cut;                         /* the connection broke while the transaction was open */
 	bool known;                       /* the mark is there already */
 	unsigned tries;                   /* of the unit, so far */
 	char why[504];                    /* the last reason to try again */
@@ -116,6 +131,14 @@ void mongo_hold(struct mongo_worker *w, struct job *job); /* from begin to end, 
 void mongo_hold_exec(struct dialect *d, struct job *job, const struct unit *unit, const struct task *task);
 void mongo_hold_commit(struct dialect *d, struct job *job);
 void mongo_hold_abort(struct dialect *d, struct job *job);
+
+/* mongo_session.c. Open: those that stand in the folder's file are lost; NULL: no file. */
+void mongo_sessions_open(struct mongo *m, const char *folder);
+void mongo_sessions_close(struct mongo *m);
+void mongo_session_begins(struct mongo *m, const mongoc_client_session_t *session);
+void mongo_session_lost(struct mongo *m, const mongoc_client_session_t *session);
+/* Ends on the server those that were lost since; after a conflict also the others, from time to time. */
+void mongo_end_lost_sessions(struct mongo_worker *w, bool conflict);
 
 /* mongo_read.c, mongo_write.c: results are appended to the job's. -1: the job's failure is set, or w->again. */
 int mongo_read_task(struct mongo_worker *w, struct job *job, const struct unit *unit, const struct task *task);

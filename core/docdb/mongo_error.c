@@ -82,6 +82,7 @@ int mongo_again(struct mongo_worker *w, const char *why)
 int mongo_fail(struct mongo_worker *w, struct job *job, const struct task *task, const bson_error_t *e,
 	       const bson_t *reply)
 {
+	w->cut = w->cut || mongo_is_away(e);
 	bool over = w->wire && uv_hrtime() > w->wire, server = e->domain == MONGOC_ERROR_SERVER;
 	if (w->regex && ((server && (e->code == TIME_OVER || e->code == REGEX_LIMIT)) || (over && mongo_is_away(e))))
 		return job_fail(job, task, ERROR_ARGUMENT,

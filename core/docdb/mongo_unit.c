@@ -94,6 +94,9 @@ int mongo_begin(struct mongo_worker *w, struct job *job)
 	mongoc_transaction_opts_set_write_concern(opts, mongoc_write_concern_is_default(said) ? write : said);
 	w->session = mongoc_client_start_session(w->client, NULL, &e);
 	bool ok = w->session && mongoc_client_session_start_transaction(w->session, opts, &e);
+	w->cut = false;
+	if (ok)
+		mongo_session_begins(w->m, w->session);
 	mongoc_transaction_opts_destroy(opts);
 	mongoc_read_concern_destroy(read);
 	mongoc_write_concern_destroy(write);
@@ -104,6 +107,8 @@ void mongo_end(struct mongo_worker *w)
 {
 	if (w->session && mongoc_client_session_in_transaction(w->session))
 		mongoc_client_session_abort_transaction(w->session, NULL);
+	if (w->session && w->cut)
+		mongo_session_lost(w->m, w->session);
 	if (w->session)
 		mongoc_client_session_destroy(w->session);
 	w->session = NULL;
@@ -117,10 +122,12 @@ static int try_commit(struct mongo_worker *w, struct job *job)
 	int rc = 1;
 	w->regex = false;
 	if (!mongoc_client_session_commit_transaction(w->session, &reply, &e)) {
-		if (mongoc_error_has_label(&reply, "UnknownTransactionCommitResult"))
+		if (mongoc_error_has_label(&reply, "UnknownTransactionCommitResult")) {
 			rc = -2;
-		else
+			w->cut = true;
+		} else {
 			rc = mongo_fail(w, job, NULL, &e, &reply) && w->again ? 0 : -1;
+		}
 		snprintf(w->why, sizeof w->why, "%s", e.message);
 	}
 	bson_destroy(&reply);
@@ -222,6 +229,7 @@ int mongo_unit(struct mongo_worker *w, struct job *job, size_t n)
 		if (!mongo_wait(w, w->tries))
 			return job_fail(job, NULL, ERROR_SERVER, "the document database can't do it just now: %s",
 					w->why);
+		mongo_end_lost_sessions(w, true);
 	}
 	return 0;
 }

@@ -104,7 +104,7 @@ local function open_docdb(self)
   end
   self.docdb = docdb.open {
     hosts = hosts, databases = config["docdb.databases"], timeout = config["docdb.timeout"], keep = config["dedup.keep"],
-    result_max = config["limits.event_size"] - ANSWER_ROOM,
+    result_max = config["limits.event_size"] - ANSWER_ROOM, folder = config.data,
   }
   self.records = records.open(self.store, {
     timeout = config["docdb.timeout"], result_max = config["limits.event_size"] - ANSWER_ROOM,

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from harness import load
 from mongodb import Missing, Mongo
-from test_docdb import PROFILES, answer, check, script, scripts_of, store, task, write
+from test_docdb import (KILLS, PROFILES, SEED, answer, check, events_of, script, scripts_of, store,
+                        task, write)
 
 
 @pytest.fixture
@@ -92,3 +94,17 @@ def test_a_server_that_is_away_is_waited_for(documents, mongo):
         mongo.start()
         client.wait_title("stored", timeout=20)
         assert count(client) == 3
+
+
+def test_a_killed_program_goes_on_at_once_and_writes_nothing_twice(documents):
+    """Its transactions would keep the counter for a minute; a request has 15 s, and none may end with an error."""
+    total, rng = load(60), random.Random(SEED)
+    waiting, chunk = events_of(total), max(2, load(60) // KILLS)
+    documents.start()
+    for _ in range(KILLS):
+        left = write(documents, waiting[:chunk], rng.randrange(1, chunk))
+        waiting = left + waiting[chunk:]
+        documents.kill()
+        documents.start()
+    assert not write(documents, waiting, len(waiting))
+    check(documents, total)
