@@ -97,11 +97,11 @@ static bool connect_worker(struct mongo_worker *w)
 	mongoc_client_pool_t *pool = m->pool ? m->pool : make_pool(m, &e);
 	m->pool = pool;
 	uv_mutex_unlock(&m->pool_mutex);
-	if (pool)
-		w->client = mongoc_client_pool_pop(pool);
-	else
-		mongo_again(w, e.message);
-	return w->client != NULL;
+	if (!pool)
+		return mongo_again(w, e.message) == 0;
+	w->client = mongoc_client_pool_pop(pool);
+	mongo_wire(w);
+	return true;
 }
 
 /* Afterwards the job and its request are gone. */
@@ -254,6 +254,7 @@ static void close_mongo(struct dialect *d)
 {
 	struct mongo *m = (struct mongo *)d;
 	uv_mutex_lock(&m->mutex);
+	m->closing = uv_hrtime();
 	m->stopping = true;
 	uv_cond_broadcast(&m->wake);
 	uv_cond_broadcast(&m->stopped);
@@ -262,10 +263,13 @@ static void close_mongo(struct dialect *d)
 	uv_mutex_unlock(&m->mutex);
 	for (size_t i = 0; i < m->started; i++) {
 		uv_thread_join(&m->workers[i]->thread);
-		free_worker(m->workers[i]);
+		m->workers[i]->wire = uv_hrtime() + MONGO_SLACK_MS * UINT64_C(1000000);
+		m->workers[i]->deadline = m->workers[i]->wire;
 	}
-	if (m->pool)
+	if (m->pool) /* which ends its sessions, by a connection of a worker */
 		mongoc_client_pool_destroy(m->pool);
+	for (size_t i = 0; i < m->started; i++)
+		free_worker(m->workers[i]);
 	while (m->first) {
 		struct job *job = take(m);
 		job_fail(job, NULL, ERROR_SERVER, "the document database is closing");
@@ -318,9 +322,11 @@ static mongoc_uri_t *parse_url(const char *scheme, const char *rest, struct erro
 			scheme);
 		return NULL;
 	}
-	set_default(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, 1000);
+	set_default(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, 100);
 	set_default(uri, MONGOC_URI_CONNECTTIMEOUTMS, 2000);
 	set_default(uri, MONGOC_URI_HEARTBEATFREQUENCYMS, 1000);
+	mongoc_uri_set_option_as_bool(uri, MONGOC_URI_RETRYREADS, false); /* we do, with pauses */
+	mongoc_uri_set_option_as_bool(uri, MONGOC_URI_RETRYWRITES, false);
 	if (!mongoc_uri_get_appname(uri))
 		mongoc_uri_set_appname(uri, "srvthreds");
 	return uri;

@@ -7,6 +7,7 @@
  *                 units: transactions, marks, trying again                        mongo_unit.c
  *                 or a held unit, until it ends, is undone or is late             mongo_hold.c
  *                 sessions that nobody ends                                       mongo_session.c
+ *                 connections that are given up in time                           mongo_wire.c
  *                 tasks -> commands                                               mongo_read.c, mongo_write.c
  *                 the tree -> BSON                                                mongo_filter.c, mongo_shape.c
  *                 what an error means                                             mongo_error.c
@@ -59,6 +60,7 @@ struct mongo {
 	uv_mutex_t mutex; /* of all from `started` to here, and of `why` */
 	uv_cond_t wake, stopped;
 	uv_async_t done;
+	atomic_ullong closing;       /* since when, uv_hrtime; 0: it isn't */
 	atomic_bool stopping, there; /* a server that takes writes */
 	char why[504];               /* there isn't */
 	int64_t mark_ms;
@@ -131,6 +133,9 @@ void mongo_hold(struct mongo_worker *w, struct job *job); /* from begin to end, 
 void mongo_hold_exec(struct dialect *d, struct job *job, const struct unit *unit, const struct task *task);
 void mongo_hold_commit(struct dialect *d, struct job *job);
 void mongo_hold_abort(struct dialect *d, struct job *job);
+
+/* mongo_wire.c: the worker's connections are given up at its `wire`, if that is set, and at its deadline. */
+void mongo_wire(struct mongo_worker *w);
 
 /* mongo_session.c. Open: those that stand in the folder's file are lost; NULL: no file. */
 void mongo_sessions_open(struct mongo *m, const char *folder);

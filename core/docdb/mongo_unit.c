@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { DUPLICATE = 11000, MARK_MAX = 15 << 20, SWEEP_MS = 60000 };
+enum { DUPLICATE = 11000, MARK_MAX = 15 << 20, SWEEP_MS = 60000, SWEEP_MOST_MS = 5000 };
 
 /* {_id: the unit's mark} */
 static void mark_id(bson_t *b, const struct job *job, size_t n)
@@ -105,6 +105,7 @@ int mongo_begin(struct mongo_worker *w, struct job *job)
 
 void mongo_end(struct mongo_worker *w)
 {
+	w->wire = w->cut; /* on a broken connection nothing is waited for: see mongo_session_lost */
 	if (w->session && mongoc_client_session_in_transaction(w->session))
 		mongoc_client_session_abort_transaction(w->session, NULL);
 	if (w->session && w->cut)
@@ -120,7 +121,7 @@ static int try_commit(struct mongo_worker *w, struct job *job)
 	bson_error_t e;
 	bson_t reply;
 	int rc = 1;
-	w->regex = false;
+	w->wire = w->regex = false;
 	if (!mongoc_client_session_commit_transaction(w->session, &reply, &e)) {
 		if (mongoc_error_has_label(&reply, "UnknownTransactionCommitResult")) {
 			rc = -2;
@@ -262,7 +263,7 @@ int mongo_make_index(struct mongo_worker *w, struct job *job)
 	bson_error_t e;
 	int rc;
 	for (unsigned tries = 0;; tries++) {
-		w->again = w->regex = false;
+		w->wire = w->again = w->regex = false;
 		rc = create_index(w, job->database, job->type, job->index.data, &reply, &e);
 		if (rc)
 			rc = mongo_fail(w, job, NULL, &e, &reply);
@@ -291,6 +292,8 @@ void mongo_sweep(struct mongo_worker *w, struct bytes database, int64_t now)
 	bson_error_t e;
 	if (!d || now - before < SWEEP_MS || !atomic_compare_exchange_strong(&d->swept, &before, now))
 		return;
+	w->wire = 0;
+	w->deadline = uv_hrtime() + SWEEP_MOST_MS * UINT64_C(1000000);
 	if (before == 0) {
 		create_index(w, database, marks, "at", &reply, &e);
 		bson_destroy(&reply);
