@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The persistence agent on a MongoDB server: one that is away is waited for, and errors that it is told to give are
-tried again; nothing is written twice."""
+"""The persistence agent on a MongoDB server: one that is away is waited for, one that hangs holds nobody up, and errors that
+it is told to give are tried again; nothing is written twice, kill -9 or not."""
 import json
 import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from harness import load
+from harness import load, until
 from mongodb import Missing, Mongo
-from test_docdb import (KILLS, PROFILES, SEED, answer, check, events_of, script, scripts_of, store,
+from test_docdb import (KILLS, PROFILES, SEED, answer, check, events_of, refused, script, scripts_of, store,
                         task, write)
 
 
@@ -108,3 +110,51 @@ def test_a_killed_program_goes_on_at_once_and_writes_nothing_twice(documents):
         documents.start()
     assert not write(documents, waiting, len(waiting))
     check(documents, total)
+
+
+ADD = task("upsert", matcher={"id": "n"}, values={"$inc": {"n": 1}})
+
+
+def refused_within(seconds, server, client, asked):
+    """The error, which must come in time."""
+    begin, withheld = time.monotonic(), server.withheld()
+    error = refused(client, asked)
+    assert time.monotonic() - begin < seconds + server.withheld() - withheld, error
+    assert error["code"] in (5000, 5200)
+    return error["cause"]
+
+
+def test_a_server_that_hangs_holds_nobody_up(servers, mongo):
+    server = servers(f"--profiles={PROFILES}", f"--docdb={mongo.url}", "--docdb-timeout=1s", profile="documents")
+    server.start()
+    with server.connect("p0") as client:
+        assert count(client) == 1
+        mongo.process.send_signal(signal.SIGSTOP)
+        refused_within(1.5, server, client, ADD)
+        refused_within(1.5, server, client, ADD)
+        mongo.process.send_signal(signal.SIGCONT)
+        assert count(client) == 2
+
+
+def test_closing_waits_for_no_server_that_hangs(documents, mongo):
+    documents.start()
+    with documents.connect("p0") as client:
+        assert count(client) == 1
+        mongo.process.send_signal(signal.SIGSTOP)
+        client.send(store("late", ADD))
+        begin, withheld = time.monotonic(), documents.withheld()
+        assert documents.stop() == 0
+        assert time.monotonic() - begin < 5 + documents.withheld() - withheld
+    mongo.process.send_signal(signal.SIGCONT)
+    documents.start()
+    with documents.connect("p1") as client:
+        until(lambda: answer(client, task("getOne", matcher={"id": "n"}))[0]["n"] == 2, 20, "what came late to be done")
+        assert count(client) == 3
+
+
+def test_a_regular_expression_that_explodes_ends(documents):
+    documents.start()
+    with documents.connect("p0") as client:
+        assert answer(client, task("put", values={"id": "a", "text": "a" * 60 + "!"})) == ["a"]
+        bad = task("getOne", matcher={"text": {"$re": "^(a+)+$"}})
+        assert refused_within(1.1, documents, client, bad).startswith("4200 ")
