@@ -151,7 +151,8 @@ static mongoc_stream_t *wrap(struct mongo_worker *w, mongoc_stream_t *inner)
 	return &s->base;
 }
 
-static mongoc_stream_t *initiate(const mongoc_uri_t *uri, const mongoc_host_list_t *host, void *arg, bson_error_t *error)
+static mongoc_stream_t *initiate(const mongoc_uri_t *uri, const mongoc_host_list_t *host, void *arg,
+				 bson_error_t *error)
 {
 	struct mongo_worker *w = arg;
 	int32_t most = shorter(w, mongoc_uri_get_option_as_int32(uri, MONGOC_URI_CONNECTTIMEOUTMS, CONNECT_MS));

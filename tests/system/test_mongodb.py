@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The persistence agent on a MongoDB server: one that is away is waited for, one that hangs holds nobody up, and errors that
-it is told to give are tried again; nothing is written twice, kill -9 or not."""
+"""The persistence agent on a MongoDB server: one that is away is waited for, one that hangs holds nobody up, and
+errors that it is told to give are tried again; nothing is written twice, kill -9 or not."""
 import json
 import random
 import signal
