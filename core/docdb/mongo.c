@@ -339,8 +339,8 @@ static struct dialect *open_any(struct runtime *rt, const struct dialect_class *
 		error_set(e, ERROR_ARGUMENT, "%s isn't for virtual time", class->scheme);
 		return NULL;
 	}
-	mongoc_init(); /* once, whoever comes first; libmongoc's own state stays until the process ends */
 	mongoc_log_set_handler(be_silent, NULL); /* what fails comes to us as errors */
+	mongoc_init(); /* once, whoever comes first; libmongoc's own state stays until the process ends */
 	mongoc_uri_t *uri = parse_url(class->scheme, rest, e);
 	if (!uri)
 		return NULL;

@@ -32,16 +32,21 @@ def documents(servers, mongo):
     return servers(f"--profiles={PROFILES}", f"--docdb={mongo.url}", "--docdb-timeout=15s", profile="documents")
 
 
-def fail_point(mongo, **data):
-    """The server's next commands fail as told: configureFailPoint by a client of its own."""
+def administer(mongo, command, value, **more):
+    """A command to the server, by a client of its own."""
     script = """if True:
         import json, pymongo, sys
-        url, mode, data = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
-        pymongo.MongoClient(url).admin.command("configureFailPoint", "failCommand", mode=mode, data=data)"""
+        url, command, value, more = sys.argv[1], *map(json.loads, sys.argv[2:])
+        pymongo.MongoClient(url).admin.command(command, value, **more)"""
     python = Path(mongo.program).parent / "python"
+    subprocess.run([python if python.exists() else sys.executable, "-c", script, mongo.url, json.dumps(command),
+                    json.dumps(value), json.dumps(more)], check=True, timeout=30, capture_output=True)
+
+
+def fail_point(mongo, **data):
+    """The server's next commands fail as told."""
     mode = {"times": data.pop("times", 1)}
-    subprocess.run([python if python.exists() else sys.executable, "-c", script, mongo.url, json.dumps(mode),
-                    json.dumps({"appName": "srvthreds", **data})], check=True, timeout=30, capture_output=True)
+    administer(mongo, "configureFailPoint", "failCommand", mode=mode, data={"appName": "srvthreds", **data})
 
 
 def count(client):
@@ -158,3 +163,62 @@ def test_a_regular_expression_that_explodes_ends(documents):
         assert answer(client, task("put", values={"id": "a", "text": "a" * 60 + "!"})) == ["a"]
         bad = task("getOne", matcher={"text": {"$re": "^(a+)+$"}})
         assert refused_within(1.1, documents, client, bad).startswith("4200 ")
+
+
+def test_a_password(servers, mongo):
+    if mongo.mongod:
+        pytest.skip("mongod wants a key file for a replica set with logins")
+    administer(mongo, "createUser", "ann", pwd="s3cr/t:öne", roles=[{"role": "root", "db": "admin"}])
+    mongo.kill()
+    mongo.arguments = ("--auth",)
+    mongo.start()
+    url = mongo.url.replace("//", "//ann:{}@") + "&authSource=admin"
+
+    def serve(password):
+        return servers(f"--profiles={PROFILES}", f"--docdb={url.format(password)}", profile="documents").start()
+
+    with serve("s3cr%2Ft%3A%C3%B6ne").connect("p0") as client:
+        assert count(client) == 1
+        assert count_by_script(client) == 1
+    wrong = serve("s3cr%2Fx%3Awr0ng")
+    with wrong.connect("p0") as client:
+        error = refused(client, task("count", matcher={}))
+    assert error["code"] == 5000
+    assert "refuses the login" in json.dumps(error)
+    for secret in ("s3cr", "wr0ng"):
+        assert secret not in json.dumps(error)
+        assert secret not in wrong.log_text()
+
+
+def certificates(folder):
+    """A certificate authority, and a server's certificate of it for 127.0.0.1; their files and the server's key."""
+    folder.mkdir()
+    authority, authority_key, server, key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", "2"]
+    subprocess.run([*make, "-subj", "/CN=tests", "-keyout", authority_key, "-out", authority], check=True,
+                   capture_output=True, timeout=30)
+    subprocess.run([*make, "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-CA", authority,
+                    "-CAkey", authority_key, "-keyout", key, "-out", server], check=True, capture_output=True,
+                   timeout=30)
+    return authority, server, key
+
+
+def test_tls(servers, tmp_path):
+    (authority, certificate, key), (other, _, _) = certificates(tmp_path / "good"), certificates(tmp_path / "other")
+    try:
+        mongo = Mongo("--tls-cert-file", certificate, "--tls-key-file", key)
+    except Missing as error:
+        pytest.skip(str(error))
+    if mongo.mongod:
+        pytest.skip("mongod names these options otherwise")
+    with mongo:
+        for file, good in ((authority, True), (other, False)):
+            server = servers(f"--profiles={PROFILES}", f"--docdb={mongo.url}&tls=true&tlsCAFile={file}",
+                             "--docdb-timeout=3s", profile="documents").start()
+            with server.connect("p0") as client:
+                if good:
+                    assert count(client) == 1
+                else:
+                    error = refused(client, task("count", matcher={}))
+                    assert "certificate" in json.dumps(error).lower()
