@@ -178,12 +178,13 @@ static bson_t *by_id(int i)
 
 static void bare_one(struct bench *b, int i)
 {
-	bare_find(b, by_id(i), BCON_NEW("limit", BCON_INT64(1)), 1);
+	bare_find(b, by_id(i), BCON_NEW("limit", BCON_INT64(1), "maxTimeMS", BCON_INT64(30000)), 1);
 }
 
 static void bare_list(struct bench *b, int i)
 {
-	bare_find(b, BCON_NEW("group", BCON_INT32(i % (DOCUMENTS / GROUP))), bson_new(), GROUP);
+	bare_find(b, BCON_NEW("group", BCON_INT32(i % (DOCUMENTS / GROUP))), BCON_NEW("maxTimeMS", BCON_INT64(30000)),
+		  GROUP);
 }
 
 static mongoc_transaction_opt_t *safely(void)
