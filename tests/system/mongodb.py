@@ -7,6 +7,7 @@ protocol, in a virtual environment that is made once beside the program under te
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,24 @@ def secantus():
     return program
 
 
+def encode(document):
+    """BSON of what commands are made of: text, whole numbers, truth values, lists and objects."""
+    out = b""
+    for name, value in document.items():
+        key = name.encode() + b"\0"
+        if isinstance(value, bool):
+            out += b"\x08" + key + (b"\1" if value else b"\0")
+        elif isinstance(value, int):
+            out += b"\x10" + key + struct.pack("<i", value)
+        elif isinstance(value, str):
+            out += b"\x02" + key + struct.pack("<i", len(value.encode()) + 1) + value.encode() + b"\0"
+        elif isinstance(value, list):
+            out += b"\x04" + key + encode({str(at): one for at, one in enumerate(value)})
+        else:
+            out += b"\x03" + key + encode(value)
+    return struct.pack("<i", len(out) + 5) + out + b"\0"
+
+
 class Mongo:
     """One server, in memory or in a folder of its own. `with Mongo() as mongo: mongo.url`."""
 
@@ -54,7 +73,7 @@ class Mongo:
         self.mongod = shutil.which("mongod")
         self.set_name = "rs" if self.mongod else "secantus"
         self.url = f"mongodb://127.0.0.1:{self.port}/?replicaSet={self.set_name}"
-        self.process = None
+        self.process, self.initiated = None, False
         self.program = self.mongod or secantus()
 
     def start(self):
@@ -68,7 +87,7 @@ class Mongo:
             self.process = subprocess.Popen([*command, "--port", str(self.port), *self.arguments], stdout=log,
                                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         end = time.monotonic() + 60
-        while not self.answers():
+        while not (self.is_primary() if self.mongod else self.answers()):
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"the MongoDB server didn't start:\n{(self.folder / 'log').read_text()[-4000:]}")
             time.sleep(0.02)
@@ -78,6 +97,31 @@ class Mongo:
         with socket.socket() as s:
             s.settimeout(1)
             return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def command(self, **command):
+        """Sends an admin command, and returns its reply's bytes; there may be no client library here."""
+        body = struct.pack("<ib", 0, 0) + encode({**command, "$db": "admin"})
+        with socket.create_connection(("127.0.0.1", self.port), 10) as s, s.makefile("rb") as reader:
+            s.sendall(struct.pack("<iiii", 16 + len(body), 1, 0, 2013) + body)
+            size = reader.read(4)
+            if len(size) < 4:
+                raise ConnectionError("the MongoDB server closed the connection")
+            return reader.read(struct.unpack("<i", size)[0] - 4)
+
+    def do(self, **command):
+        reply = self.command(**command)
+        assert b"\x01ok\0" + struct.pack("<d", 1) in reply, reply
+
+    def is_primary(self):
+        """A mongod is told once, when it first answers, that it is a set of its own."""
+        try:
+            if self.mongod and not self.initiated:
+                member = {"_id": 0, "host": f"127.0.0.1:{self.port}"}
+                self.do(replSetInitiate={"_id": self.set_name, "members": [member]})
+                self.initiated = True
+            return b"\x08isWritablePrimary\0\1" in self.command(hello=1)
+        except OSError:
+            return False
 
     def kill(self):
         if self.process:

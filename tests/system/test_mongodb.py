@@ -5,7 +5,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -32,21 +31,10 @@ def documents(servers, mongo):
     return servers(f"--profiles={PROFILES}", f"--docdb={mongo.url}", "--docdb-timeout=15s", profile="documents")
 
 
-def administer(mongo, command, value, **more):
-    """A command to the server, by a client of its own."""
-    script = """if True:
-        import json, pymongo, sys
-        url, command, value, more = sys.argv[1], *map(json.loads, sys.argv[2:])
-        pymongo.MongoClient(url).admin.command(command, value, **more)"""
-    python = Path(mongo.program).parent / "python"
-    subprocess.run([python if python.exists() else sys.executable, "-c", script, mongo.url, json.dumps(command),
-                    json.dumps(value), json.dumps(more)], check=True, timeout=30, capture_output=True)
-
-
 def fail_point(mongo, **data):
     """The server's next commands fail as told."""
     mode = {"times": data.pop("times", 1)}
-    administer(mongo, "configureFailPoint", "failCommand", mode=mode, data={"appName": "srvthreds", **data})
+    mongo.do(configureFailPoint="failCommand", mode=mode, data={"appName": "srvthreds", **data})
 
 
 def count(client):
@@ -168,7 +156,7 @@ def test_a_regular_expression_that_explodes_ends(documents):
 def test_a_password(servers, mongo):
     if mongo.mongod:
         pytest.skip("mongod wants a key file for a replica set with logins")
-    administer(mongo, "createUser", "ann", pwd="s3cr/t:öne", roles=[{"role": "root", "db": "admin"}])
+    mongo.do(createUser="ann", pwd="s3cr/t:öne", roles=[{"role": "root", "db": "admin"}])
     mongo.kill()
     mongo.arguments = ("--auth",)
     mongo.start()
