@@ -6,6 +6,8 @@ local json = require "core.json"
 local runtime = require "core.runtime"
 local world = require "world"
 
+local SLOW = (os.getenv "SRVTHREDS_GC" or require("core.build").build:find "sanitizer") and 5 or 1 -- time for the same work
+
 local LOOP = "(function() while true do end end)"
 local HOSTILE = ("setmetatable({ 'ann' }, { __index = %s, __len = %s, __pairs = %s, __eq = %s, __tostring = %s, __name = 'x' })")
   :gsub("%%s", LOOP)
@@ -84,7 +86,7 @@ local function source(case)
   for name, code in pairs { HOSTILE = HOSTILE, BUSHY = BUSHY, CYCLE = CYCLE, LOOP = LOOP, LARGE = LARGE, BUSHY_LIST = BUSHY_LIST } do
     text = text:gsub("%f[%w_]" .. name .. "%f[^%w_]", function() return code end)
   end
-  return ('p.pattern "Go" { limits = { cpu = 100 }, p.reaction "go" {\n%s } }'):format(text)
+  return ('p.pattern "Go" { limits = { cpu = %d }, p.reaction "go" {\n%s } }'):format(100 * SLOW, text)
 end
 
 -- The neighbour works as ever, and sees nothing that it shouldn't.
