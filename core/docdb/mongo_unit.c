@@ -92,6 +92,7 @@ int mongo_begin(struct mongo_worker *w, struct job *job)
 	mongoc_write_concern_set_w(write, MONGOC_WRITE_CONCERN_W_MAJORITY);
 	mongoc_transaction_opts_set_read_concern(opts, read);
 	mongoc_transaction_opts_set_write_concern(opts, mongoc_write_concern_is_default(said) ? write : said);
+	w->wire = 0; /* mongo_end may have left that nothing is waited for: a session asks for a server */
 	w->session = mongoc_client_start_session(w->client, NULL, &e);
 	bool ok = w->session && mongoc_client_session_start_transaction(w->session, opts, &e);
 	w->cut = false;

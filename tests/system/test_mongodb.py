@@ -93,8 +93,8 @@ def test_a_server_that_is_away_is_waited_for(documents, mongo):
 
 def test_a_killed_program_goes_on_at_once_and_writes_nothing_twice(documents):
     """Its transactions would keep the counter for a minute; a request has 15 s, and none may end with an error."""
-    total, rng = load(60), random.Random(SEED)
-    waiting, chunk = events_of(total), max(2, load(60) // KILLS)
+    total, rng = max(load(60), 4 * KILLS), random.Random(SEED)
+    waiting, chunk = events_of(total), total // KILLS
     documents.start()
     for _ in range(KILLS):
         left = write(documents, waiting[:chunk], rng.randrange(1, chunk))
