@@ -354,6 +354,8 @@ static void asked_done(struct hold *h)
 {
 	struct docdb_script *s = h->script;
 	const bool more = !h->job->failure.error.code && script_task_done(s);
+	if (more && h->all->closing) /* the dialect has stopped: it would never answer */
+		job_fail(h->job, s->task, ERROR_SERVER, "the document database is closing");
 	if (h->job->failure.error.code)
 		script_task_failed(h, s);
 	else if (more)
