@@ -82,9 +82,9 @@ def events_of(total):
     return [store(f"store-{n}", task("put", values={"seq": n}), count) for n in range(total)]
 
 
-def test_nothing_is_written_twice_nor_lost(documents):
-    total, rng = load(600), random.Random(SEED)
-    waiting, chunk = events_of(total), max(1, load(600) // KILLS)
+def over_kills(documents, waiting):
+    """Sends them in parts, each cut off by a kill, and looks at what came of them."""
+    total, chunk, rng = len(waiting), max(1, len(waiting) // KILLS), random.Random(SEED)
     documents.start()
     for _ in range(KILLS):
         left = write(documents, waiting[:chunk], rng.randrange(chunk))
@@ -93,6 +93,10 @@ def test_nothing_is_written_twice_nor_lost(documents):
         documents.start()
     assert not write(documents, waiting, len(waiting))
     check(documents, total)
+
+
+def test_nothing_is_written_twice_nor_lost(documents):
+    over_kills(documents, events_of(load(600)))
 
 
 def scripts_of(total):
@@ -101,16 +105,7 @@ def scripts_of(total):
 
 
 def test_scripts_write_once(documents):
-    total, rng = load(200), random.Random(SEED)
-    waiting, chunk = scripts_of(total), max(1, load(200) // KILLS)
-    documents.start()
-    for _ in range(KILLS):
-        left = write(documents, waiting[:chunk], rng.randrange(chunk))
-        waiting = left + waiting[chunk:]
-        documents.kill()
-        documents.start()
-    assert not write(documents, waiting, len(waiting))
-    check(documents, total)
+    over_kills(documents, scripts_of(load(200)))
 
 
 def test_a_script_and_its_mistakes(documents):
