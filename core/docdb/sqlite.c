@@ -258,25 +258,9 @@ static bool ready(struct dialect *d, struct error *reason)
 	return false;
 }
 
-const struct dialect_class dialect_sqlite = {
-	.scheme = "sqlite:",
-	.open = open_sqlite,
-	.close = close_sqlite,
-	.ready = ready,
-	.submit = submit,
-	.begin = submit,
-	.exec = exec,
-	.commit = commit,
-	.abort = undo,
-};
-const struct dialect_class dialect_memory = {
-	.scheme = "memory:",
-	.open = open_memory,
-	.close = close_sqlite,
-	.ready = ready,
-	.submit = submit,
-	.begin = submit,
-	.exec = exec,
-	.commit = commit,
-	.abort = undo,
-};
+#define COMMON                                                                                                         \
+	.close = close_sqlite, .ready = ready, .submit = submit, .begin = submit, .exec = exec, .commit = commit,      \
+	.abort = undo
+
+const struct dialect_class dialect_sqlite = {.scheme = "sqlite:", .open = open_sqlite, COMMON};
+const struct dialect_class dialect_memory = {.scheme = "memory:", .open = open_memory, COMMON};
