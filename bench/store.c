@@ -201,12 +201,14 @@ static sqlite3 *connect_as_store(const char *path)
 	return db;
 }
 
-/* The file that the store itself made and filled, so that both write the same tables. */
+/* The file that the store itself made and filled, so that both write the same rows; what the store's runs are for is an
+ * index here, as anybody would have it. */
 static void bare_open(struct bare *b, const char *path)
 {
 	b->db = connect_as_store(path);
 	b->copier = connect_as_store(path);
 	b->sizes = (struct sizes){IN, OUT, STATE, REC, REC};
+	sql(b->db, "create index event_h on event(h) where source>0");
 	uv_mutex_init(&b->mutex);
 	uv_mutex_init(&b->gate);
 	uv_cond_init(&b->wake);

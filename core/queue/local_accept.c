@@ -12,7 +12,7 @@ struct ask {
 	struct sqlite_read read;
 	struct waiting *w; /* borrowed */
 	uint64_t hash;
-	int64_t source;
+	int64_t source, known_n; /* known_n: the row, if memory has the id: so it has all that stand in no run */
 	size_t id_len;
 	bool found;
 	int64_t n, content;
@@ -25,16 +25,19 @@ static void ask_work(struct sqlite_read *read, struct sqlite_reader *r)
 {
 	struct ask *ask = (struct ask *)read;
 	if (!r->seen)
-		read->rc = sqlite3_prepare_v3(r->db,
-					      "select n,json_extract(body,'$.id'),content,outcome,coalesce((select id "
-					      "from thred t where t.n=e.thred),"
-					      "(select id from archive a where a.n=e.thred)),rec from event e where "
-					      "h=?1 and source>0 and source=?2",
-					      -1, SQLITE_PREPARE_PERSISTENT, &r->seen, NULL);
+		read->rc = sqlite3_prepare_v3(
+			r->db,
+			"select n,json_extract(body,'$.id'),content,outcome,coalesce((select id "
+			"from thred t where t.n=e.thred),"
+			"(select id from archive a where a.n=e.thred)),rec from event e where n in "
+			"(select ?3 where ?3>0 union all select n from seen where h=?1 and old=1 "
+			"and ?3=0) and h=?1 and source=?2",
+			-1, SQLITE_PREPARE_PERSISTENT, &r->seen, NULL);
 	if (read->rc != SQLITE_OK)
 		return;
 	sqlite3_bind_int64(r->seen, 1, (int64_t)ask->hash);
 	sqlite3_bind_int64(r->seen, 2, ask->source);
+	sqlite3_bind_int64(r->seen, 3, ask->known_n);
 	int rc;
 	while ((rc = sqlite3_step(r->seen)) == SQLITE_ROW) {
 		if (!span_same(sqlite_column(r->seen, 1), (struct span){ask->id, ask->id_len}))
@@ -89,6 +92,7 @@ static int64_t take(struct local_queue *q, const struct accept *a, struct word *
 			       .outcome = t->engine ? OUTCOME_NONE : OUTCOME_QUEUED};
 	int64_t n = sqlite_add_event(s, &row, (struct span){NULL, 0}, a->body);
 	sqlite_seen_add(s, hash, a, source->n, row.content, n);
+	sqlite_add_run(s);
 	s->open->steps++;
 	if (!t->engine) {
 		struct local_put put = {
@@ -227,6 +231,7 @@ static void ask_done(struct sqlite_read *read)
 static void ask(struct local_queue *q, struct waiting *w, int64_t known_n)
 {
 	struct ask *ask = ask_new(sqlite_hash(q->s, w->a.source, w->a.id), w->source->n, w->a.id);
+	ask->known_n = known_n;
 	ask->read.work = ask_work;
 	ask->read.done = ask_done;
 	ask->w = w;

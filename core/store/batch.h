@@ -31,6 +31,7 @@ enum op_kind {
 	OP_QUEUE,
 	OP_QUEUE_DONE,
 	OP_STARTS,
+	OP_RUN,
 	OP_SQL,
 	OP_KINDS
 };

@@ -21,9 +21,10 @@
 #include "store/due.h"
 #include "store/filter.h"
 #include "store/meters.h"
+#include "store/sqlite_runs.h"
 #include "store/zones.h"
 
-enum { SQLITE_STORE_SCHEMA = 2, DURATION_DAY = 86400000, SECRET_SIZE = 192 };
+enum { SQLITE_STORE_SCHEMA = 3, DURATION_DAY = 86400000, SECRET_SIZE = 192 };
 
 /* A live thred's newest state and its lock. In memory while it is held, not durable, or in the cache's share. */
 enum thred_where { WHERE_UNKNOWN, WHERE_NOWHERE, WHERE_LIVE, WHERE_ARCHIVED };
@@ -146,6 +147,9 @@ struct sqlite {
 	struct filter events_seen, threds_seen; /* count 0 while they are built */
 	uint64_t *late_events, *late_threds;    /* seen while the filters are built; owned */
 	size_t late_events_len, late_events_cap, late_threds_len, late_threds_cap;
+	struct run_entry *no_run; /* events that no run holds yet, fewer than RUN_EVENTS; owned */
+	size_t no_run_len, no_run_cap;
+	int64_t run_sequence, swept; /* the last run's; rows of event up to `swept` may be gone */
 
 	struct due_heap due;
 	bool due_on;
@@ -241,6 +245,7 @@ enum seen_answer sqlite_seen(struct sqlite *s, uint64_t hash, const struct accep
 void sqlite_seen_add(struct sqlite *s, uint64_t hash, const struct accept *a, int64_t source, int64_t content,
 		     int64_t n);
 void sqlite_seen_clear(struct sqlite *s);
+void sqlite_add_run(struct sqlite *s); /* if there are enough for one */
 bool sqlite_thred_maybe(const struct sqlite *s, uint64_t hash);
 void sqlite_thred_seen(struct sqlite *s, uint64_t hash);
 

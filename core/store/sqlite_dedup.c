@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Have we seen this id? The last 64 k exactly, with text; all others by a filter, and where that says "maybe" by the index.
+ * Have we seen this id? The last 64 k exactly, with text; all others by a filter, and where that says "maybe" by the runs.
  */
 #define XXH_STATIC_LINKING_ONLY
 #define XXH_INLINE_ALL
@@ -70,6 +70,31 @@ static void unlink_oldest(struct seen_set *set, uint32_t place)
 	free(old->id);
 }
 
+static void not_in_a_run(struct sqlite *s, struct run_entry entry)
+{
+	if (s->no_run_len == s->no_run_cap) {
+		s->no_run_cap = s->no_run_cap ? s->no_run_cap * 2 : 1024;
+		s->no_run = xrealloc(s->no_run, s->no_run_cap * sizeof *s->no_run);
+	}
+	s->no_run[s->no_run_len++] = entry;
+}
+
+/* The newest event is in the open batch: its run is in the same transaction. */
+void sqlite_add_run(struct sqlite *s)
+{
+	if (s->no_run_len < RUN_EVENTS)
+		return;
+	struct batch *b = sqlite_batch(s);
+	struct op_run *op = batch_add(b, OP_RUN, sizeof *op);
+	op->sequence = ++s->run_sequence;
+	op->upto = s->no_run[s->no_run_len - 1].n;
+	op->swept = s->swept;
+	op->count = s->no_run_len;
+	op->entries = arena_take(&b->arena, op->count * sizeof *op->entries);
+	memcpy(op->entries, s->no_run, op->count * sizeof *op->entries);
+	s->no_run_len = 0;
+}
+
 void sqlite_seen_add(struct sqlite *s, uint64_t hash, const struct accept *a, int64_t source, int64_t content,
 		     int64_t n)
 {
@@ -93,6 +118,7 @@ void sqlite_seen_add(struct sqlite *s, uint64_t hash, const struct accept *a, in
 		filter_add(&s->events_seen, hash);
 	else
 		late(&s->late_events, &s->late_events_len, &s->late_events_cap, hash);
+	not_in_a_run(s, (struct run_entry){(int64_t)hash, n});
 }
 
 void sqlite_seen_clear(struct sqlite *s)
@@ -102,6 +128,9 @@ void sqlite_seen_clear(struct sqlite *s)
 	free(s->seen.ring);
 	free(s->seen.buckets);
 	memset(&s->seen, 0, sizeof s->seen);
+	free(s->no_run);
+	s->no_run = NULL;
+	s->no_run_len = s->no_run_cap = 0;
 }
 
 bool sqlite_thred_maybe(const struct sqlite *s, uint64_t hash)

@@ -66,6 +66,19 @@ static void thred(struct sqlite *s, sqlite3_stmt *st)
 		due_set(&s->due, sqlite3_column_int64(st, 0), sqlite_column(st, 1), due);
 }
 
+/* An event that stands in no run yet. */
+static void recent(struct sqlite *s, sqlite3_stmt *st)
+{
+	struct accept a = {.id = sqlite_column(st, 4)};
+	sqlite_seen_add(s, (uint64_t)sqlite3_column_int64(st, 1), &a, sqlite3_column_int64(st, 2),
+			sqlite3_column_int64(st, 3), sqlite3_column_int64(st, 0));
+}
+
+static void run_number(struct sqlite *s, sqlite3_stmt *st)
+{
+	s->run_sequence = sqlite3_column_int64(st, 0);
+}
+
 int sqlite_load(struct sqlite *s, struct error *e)
 {
 	XXH3_generateSecret(s->secret, sizeof s->secret, s->key, sizeof s->key);
@@ -79,7 +92,12 @@ int sqlite_load(struct sqlite *s, struct error *e)
 		 participant, e) ||
 	    each(s, "select text from word order by n", word, e) ||
 	    each(s, "select pattern,last from starts", start, e) ||
-	    each(s, "select n,id,pattern,status,due from thred", thred, e))
+	    each(s, "select n,id,pattern,status,due from thred", thred, e) ||
+	    each(s, "select value from meta where key='runs'", run_number, e) ||
+	    each(s,
+		 "select n,h,source,content,json_extract(body,'$.id') from event where source>0 and "
+		 "n>coalesce((select value from meta where key='indexed'),0) order by n",
+		 recent, e))
 		return -1;
 	s->durable_n = s->next_n - 1;
 	return 0;
@@ -106,6 +124,25 @@ struct build {
 	struct filter events, threds;
 };
 
+static int fill_from_runs(sqlite3 *db, struct filter *f)
+{
+	sqlite3_stmt *st;
+	int rc = sqlite3_prepare_v2(db, "select body from run", -1, &st, NULL);
+	if (rc != SQLITE_OK)
+		return rc;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		const char *body = sqlite3_column_blob(st, 0);
+		size_t len = (size_t)sqlite3_column_bytes(st, 0);
+		struct run_entry e;
+		for (size_t i = 0; i + sizeof e <= len; i += sizeof e) {
+			memcpy(&e, body + i, sizeof e);
+			filter_add(f, (uint64_t)e.hash);
+		}
+	}
+	sqlite3_finalize(st);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 static int fill(sqlite3 *db, const char *sql, struct filter *f)
 {
 	sqlite3_stmt *st;
@@ -123,7 +160,7 @@ static void build_work(struct sqlite_read *read, struct sqlite_reader *r)
 	struct build *b = (struct build *)read;
 	filter_create(&b->events, 0);
 	filter_create(&b->threds, 0);
-	read->rc = fill(r->db, "select h from event indexed by event_h where source>0", &b->events);
+	read->rc = fill_from_runs(r->db, &b->events); /* the others are in memory since the start */
 	if (read->rc == SQLITE_OK)
 		read->rc = fill(r->db, "select h from thred union all select h from archive", &b->threds);
 }

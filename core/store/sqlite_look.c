@@ -34,8 +34,8 @@ static const char *const queries[] = {
 		"c(n,prev) as (select e.n,e.prev from event e,tip where e.n=tip.n union all "
 		"select e.n,e.prev from event e join c on e.n=c.prev) "
 		"select " EVENT_COLUMNS " from c join event e on e.n=c.n where e.n>?7 order by e.n limit ?8",
-	[LOOK_EVENT] = "select " EVENT_COLUMNS " from event e indexed by event_h where h=?10 and source>0 and "
-		       "source=(select n from participant where id=?2)",
+	[LOOK_EVENT] = "select " EVENT_COLUMNS " from event e where e.n in (select n from seen where h=?10) and "
+		       "e.h=?10 and source=(select n from participant where id=?2)",
 	[LOOK_ROW] = "select " EVENT_COLUMNS " from event e where e.n=?7",
 	[LOOK_FIND] = "select " EVENT_COLUMNS " from event e where e.n=?7",
 	[LOOK_THRED_EVENT] =
@@ -203,9 +203,9 @@ static int64_t find_in(struct looking *l, sqlite3 *db, int64_t *last, int *rc)
 	int64_t n = 0;
 	*rc = sqlite3_prepare_v2(db, "select n,id from participant where n>? order by n limit 512", -1, &people, NULL);
 	if (*rc == SQLITE_OK)
-		*rc = sqlite3_prepare_v2(db,
-					 "select n from event indexed by event_h where h=? and source>0 and source=?",
-					 -1, &events, NULL);
+		*rc = sqlite3_prepare_v2(
+			db, "select n from event where n in (select n from seen where h=?1) and h=?1 and source=?2", -1,
+			&events, NULL);
 	if (*rc == SQLITE_OK)
 		sqlite3_bind_int64(people, 1, l->look.after);
 	while (*rc == SQLITE_OK && !n && (*rc = sqlite3_step(people)) == SQLITE_ROW) {

@@ -120,7 +120,7 @@ int scan_threds_by_id(struct scanning *x, sqlite3 *db)
 }
 
 static const char event_by_hash[] =
-	"select %s from %s e indexed by event_h where e.h=?1 and e.source>0 and e.source=%s";
+	"select %s from %s e where e.n in (select n from seen where h=?1) and e.h=?1 and e.source=%s";
 
 /* From whom may it be? From those that are asked for, else from each participant. */
 static int events_from(struct scanning *x, sqlite3 *db)

@@ -2,7 +2,8 @@
  *
  * The file: connections, tables, version. The rows are merged: an event row is record, mark (outcome) and log (rec) in one;
  * prev chains a thred's rows; source 0 = emitted, NULL = a record of an internal message or a timer (cause: its event).
- * outcome NULL with a source = accepted and not processed; index event_open finds these after a start.
+ * outcome NULL with a source = accepted and not processed; index event_open finds these after a start. The index of h is in
+ * runs, see sqlite_runs.h.
  */
 #include <string.h>
 
@@ -12,8 +13,8 @@
 static const char schema[] =
 	"create table event(n integer primary key,h int,source int,thred int,at int,outcome int,step int,prev int,"
 	"cause int,content int,rec blob,body blob);"
-	"create index event_h on event(h) where source>0;"
 	"create index event_open on event(outcome) where outcome is null and source>0;"
+	"create table run(k integer primary key,body blob);"
 	"create table thred(n integer primary key,h int,id text,status int,step int,pattern int,version int,reaction "
 	"int,"
 	"started int,reacted int,due int,last int,state blob);"
@@ -42,7 +43,9 @@ static const char *const steps[SQLITE_STORE_SCHEMA - 1] = {
 	"alter table dead add column attempts int;"
 	"alter table participant add column at int;"
 	"update participant set at=%lld",
+	"drop index event_h;create table run(k integer primary key,body blob)",
 };
+enum { SCHEMA_WITH_RUNS = 3 };
 
 int sqlite_fail(sqlite3 *db, struct error *e, const char *doing, const char *path)
 {
@@ -80,6 +83,7 @@ int sqlite_connect(struct sqlite *s, sqlite3 **db, struct error *e)
 	sqlite3_extended_result_codes(*db, 1);
 	sqlite3_busy_timeout(*db, 5000);
 	int on = 1;
+	sqlite_seen_define(*db); /* fails only without memory: then its first use says so */
 	sqlite3_file_control(*db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
 	if (sqlite_exec(*db,
 			"pragma page_size=4096;pragma journal_mode=wal;pragma synchronous=full;"
@@ -126,17 +130,23 @@ static int read_key(struct sqlite *s, sqlite3 *db, struct error *e)
 	return rc ? -1 : 0;
 }
 
+static int migrate_to(struct sqlite *s, sqlite3 *db, int64_t version)
+{
+	char *sql = sqlite3_mprintf(steps[version - 2], (long long)runtime_now(s->rt));
+	char *begin = sqlite3_mprintf("begin immediate;%s;pragma user_version=%lld", sql, (long long)version);
+	int rc = sqlite_exec(db, begin);
+	sqlite3_free(begin);
+	sqlite3_free(sql);
+	if (rc == SQLITE_OK && version == SCHEMA_WITH_RUNS)
+		rc = sqlite_runs_build(db);
+	return rc == SQLITE_OK ? sqlite_exec(db, "commit") : rc;
+}
+
 /* Each step is a transaction with its version: a file is never between two. */
 static int migrate(struct sqlite *s, sqlite3 *db, int64_t version, struct error *e)
 {
-	for (; version < SQLITE_STORE_SCHEMA; version++) {
-		char *sql = sqlite3_mprintf(steps[version - 1], (long long)runtime_now(s->rt));
-		char *all = sqlite3_mprintf("begin immediate;%s;pragma user_version=%lld;commit", sql,
-					    (long long)version + 1);
-		int rc = sqlite_exec(db, all);
-		sqlite3_free(all);
-		sqlite3_free(sql);
-		if (rc == SQLITE_OK)
+	while (version < SQLITE_STORE_SCHEMA) {
+		if (migrate_to(s, db, ++version) == SQLITE_OK)
 			continue;
 		sqlite_fail(db, e, "upgrade", s->path);
 		sqlite_exec(db, "rollback");

@@ -174,8 +174,10 @@ static void sweep_inbox(struct sqlite *s, const struct sweep *w)
 /* True if something is left for this pass. */
 static bool sweep_found(struct sqlite *s, const struct sweep *w)
 {
-	if (w->to)
+	if (w->to) {
 		sweep_rows(s, w->from, w->to);
+		s->swept = w->to > s->swept ? w->to : s->swept;
+	}
 	if (w->archive_to)
 		sweep_archive(s, w);
 	if (w->to_who)

@@ -240,6 +240,8 @@ static int write_op(struct sqlite_writer *w, struct op *op)
 		return write_thred(w->statements, op);
 	case OP_QUEUE:
 		return write_queue(w->statements, op);
+	case OP_RUN:
+		return sqlite_runs_write(w->db, (struct op_run *)op);
 	case OP_SQL:
 		return write_sql(w->db, op);
 	default:

@@ -137,7 +137,7 @@ DAMAGE = [
     ("committed for p1 and not delivered", "insert into inbox(who, k, event) select n, 100000, "
      "(select min(n) from event where source=0) from participant where id='p1'"),
     ("emitted twice", "insert into event(source, body) select source, body from event where source=0 limit 1"),
-    ("integrity_check", "update sqlite_schema set sql=replace(sql, 'event(h)', 'event(at)') where name='event_h'"),
+    ("integrity_check", "update sqlite_schema set sql=replace(sql, 'thred(h)', 'thred(step)') where name='thred_h'"),
 ]
 
 

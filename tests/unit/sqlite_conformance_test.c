@@ -13,6 +13,7 @@
 #include <sqlite3.h>
 
 #include "conformance/conformance.h"
+#include "store/sqlite_runs.h"
 
 enum { DAY = 86400000 };
 
@@ -145,20 +146,53 @@ static void an_older_file_is_upgraded(void **state)
 	sqlite3 *db = file(b);
 	assert_int_equal(sqlite3_exec(db,
 				      "alter table queue drop column tries;alter table dead drop column attempts;"
-				      "alter table participant drop column at;pragma user_version=1",
+				      "alter table participant drop column at;drop table run;"
+				      "create index event_h on event(h) where source>0;"
+				      "delete from meta where key in ('runs','indexed');pragma user_version=1",
 				      NULL, NULL, NULL),
 			 SQLITE_OK);
 	sqlite3_close(db);
 	bed_open(b, NULL);
 	bed_consume(b, "engine");
-	assert_string_equal(ask(b, "pragma user_version"), "2");
+	assert_string_equal(ask(b, "pragma user_version"), "3");
 	assert_string_equal(ask(b, "select coalesce(attempts,1) from dead"), "1");
 	assert_string_equal(ask(b, "select at from participant"), "1700000000000");
 	for (int i = 0; i < 100 && b->count == 0; i++)
 		bed_turn(b);
 	assert_string_equal(b->got[0].target, "offer:t");
+	struct accept again = an_event("ann", "e1", "x");
+	again.at = runtime_now(b->rt);
+	assert_int_equal(bed_accept(b, &again).kind, ACCEPT_DUPLICATE);
 	say(b, "ann", "e2", &fails);
 	assert_string_equal(ask(b, "select coalesce(attempts,1) from dead"), "1 1");
+	bed_close(b);
+}
+
+/* Enough of them that most stand in a run, and are in memory no more after a start. */
+static void a_duplicate_of_a_run_is_known(void **state)
+{
+	enum { EVENTS = RUN_EVENTS + 1000 };
+	struct bed *b = *state;
+	char id[32];
+	bed_open(b, NULL);
+	for (int i = 0; i < EVENTS; i++) {
+		snprintf(id, sizeof id, "e%d", i);
+		struct accept a = an_event("ann", id, "x");
+		a.at = runtime_now(b->rt);
+		assert_int_equal(bed_accept(b, &a).kind, ACCEPT_NEW);
+	}
+	bed_reopen(b);
+	assert_string_equal(ask(b, "select value from meta where key='runs'"), "1");
+	for (int i = 0; i < EVENTS; i += 97) {
+		snprintf(id, sizeof id, "e%d", i);
+		struct accept a = an_event("ann", id, "x"), other = an_event("ann", id, "y");
+		a.at = other.at = runtime_now(b->rt);
+		assert_int_equal(bed_accept(b, &a).kind, ACCEPT_DUPLICATE);
+		assert_int_equal(bed_accept(b, &other).kind, ACCEPT_CONFLICT);
+	}
+	struct accept fresh = an_event("ann", "another", "x");
+	fresh.at = runtime_now(b->rt);
+	assert_int_equal(bed_accept(b, &fresh).kind, ACCEPT_NEW);
 	bed_close(b);
 }
 
@@ -238,6 +272,7 @@ int main(void)
 {
 	bed = (struct bed){.scheme = "sqlite:", .durable = true, .virtual_time = true};
 	const struct CMUnitTest tests[] = {BED_TEST(who_has_gone_is_dropped), BED_TEST(an_older_file_is_upgraded),
+					   BED_TEST(a_duplicate_of_a_run_is_known),
 					   BED_TEST(an_event_is_found_by_its_id_in_parts)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
