@@ -97,17 +97,21 @@ local function pump(total, width, make)
   over:take()
 end
 
+-- The threds of each source: who took no part in a thred yet would join it with the step, one row more than a step is.
 local threds = {}
 
+local function source_of(slot) return "source" .. (slot - 1) % SOURCES + 1 end
+
+local function step(source, durable) send(source, "bench.step", threds[source][rnd(#threds[source])], durable) end
+
 local function preload()
-  pump(THREDS, 1024, function(i, slot, durable)
-    local source = "source" .. ((slot - 1) % SOURCES + 1)
+  for slot = 1, SOURCES do threds[source_of(slot)] = {} end
+  pump(THREDS, 1024, function(_, slot, durable)
+    local source = source_of(slot)
     local _, number = send(source, "bench.begin", nil, durable)
-    world.engine:wait_for(number, function(r) threds[#threds + 1] = r.threds[1] end)
+    world.engine:wait_for(number, function(r) table.insert(threds[source], r.threds[1]) end)
   end)
-  pump(OLD, 1024, function(_, slot, durable)
-    send("source" .. ((slot - 1) % SOURCES + 1), "bench.step", threds[rnd(#threds)], durable)
-  end)
+  pump(OLD, 1024, function(_, slot, durable) step(source_of(slot), durable) end)
 end
 
 -- Who reads may stop this process now, before more is measured.
@@ -130,12 +134,12 @@ local function steps()
         if running == 0 then over:put(true) end
         return
       end
-      send(source, "bench.step", threds[rnd(#threds)], function()
+      step(source, function()
         count = count + 1
         runtime.later(one, source)
       end)
     end
-    for i = 1, SOURCES * WINDOW do one("source" .. i % SOURCES + 1) end
+    for slot = 1, SOURCES * WINDOW do one(source_of(slot)) end
     over:take()
     rates[run] = count / ((runtime.ticks() - t0) / 1e9)
     between("steps", rates[run])
@@ -155,7 +159,7 @@ local function latency()
     local times = {}
     for i = 1, 1000 do
       local t0 = runtime.ticks()
-      send("source1", "bench.step", threds[rnd(#threds)], function() over:put(true) end)
+      step(source_of(i), function() over:put(true) end)
       over:take()
       times[i] = (runtime.ticks() - t0) / 1e6
     end
