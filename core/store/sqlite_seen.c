@@ -156,6 +156,8 @@ static void forget_up_to(struct seen_table *t, int64_t n)
 	size_t gone = 0;
 	while (gone < t->len && t->tail[gone].n <= n)
 		gone++;
+	if (!gone)
+		return;
 	t->len -= gone;
 	memmove(t->tail, t->tail + gone, t->len * sizeof *t->tail);
 }
