@@ -156,7 +156,7 @@ def report(path, senders, events):
     differ("integrity_check", one("pragma integrity_check"), "ok")
     differ("queue rows", one("select count(*) from queue"), 0)
     differ("events without outcome", one("select count(*) from event where source>0 and outcome is null"), 0)
-    differ("dead letters", one("select count(*) from dead"), 0)
+    differ("dead letters", db.execute("select target, attempts, error from dead").fetchall(), [])
     ids = Counter()
     for (body,) in db.execute("select body from event where source>0"):
         event = json.loads(body)
