@@ -150,6 +150,20 @@ static struct job *take(struct mongo *m)
 	return job;
 }
 
+/* Until somebody has a job. Who came last goes first: its connection, and the server's end of it, are warm. Called with
+ * the mutex. */
+static void rest(struct mongo_worker *w)
+{
+	struct mongo *m = w->m;
+	w->resting = true;
+	w->next_resting = m->resting;
+	m->resting = w;
+	m->idle++;
+	while (w->resting && !m->stopping)
+		uv_cond_wait(&w->wished, &m->mutex);
+	m->idle--;
+}
+
 void mongo_worker(void *arg)
 {
 	struct mongo_worker *w = arg;
@@ -159,9 +173,7 @@ void mongo_worker(void *arg)
 	while (!m->stopping) {
 		struct job *job = take(m);
 		if (!job) {
-			m->idle++;
-			uv_cond_wait(&m->wake, &m->mutex);
-			m->idle--;
+			rest(w);
 			continue;
 		}
 		const bool holds = job->hold != NULL;
@@ -208,10 +220,16 @@ static void submit(struct dialect *d, struct job *job)
 	uv_mutex_lock(&m->mutex);
 	*m->last = job;
 	m->last = &job->next;
+	struct mongo_worker *w = m->resting;
+	if (w) {
+		m->resting = w->next_resting;
+		w->resting = false;
+	}
 	if (++m->waiting > m->idle && m->started < MONGO_WORKERS)
 		start_worker(m);
-	uv_cond_signal(&m->wake);
 	uv_mutex_unlock(&m->mutex);
+	if (w) /* it doesn't run into the mutex */
+		uv_cond_signal(&w->wished);
 }
 
 static void deliver(struct mongo *m)
@@ -237,7 +255,6 @@ static void destroy(struct mongo *m)
 {
 	uv_mutex_destroy(&m->mutex);
 	uv_mutex_destroy(&m->pool_mutex);
-	uv_cond_destroy(&m->wake);
 	uv_cond_destroy(&m->stopped);
 	mongoc_uri_destroy(m->uri);
 	mongo_sessions_close(m);
@@ -256,7 +273,6 @@ static void close_mongo(struct dialect *d)
 	uv_mutex_lock(&m->mutex);
 	m->closing = uv_hrtime();
 	m->stopping = true;
-	uv_cond_broadcast(&m->wake);
 	uv_cond_broadcast(&m->stopped);
 	for (size_t i = 0; i < m->started; i++)
 		uv_cond_signal(&m->workers[i]->wished);
@@ -357,7 +373,6 @@ static struct dialect *open_any(struct runtime *rt, const struct dialect_class *
 	uv_mutex_init(&m->mutex);
 	uv_mutex_init(&m->pool_mutex);
 	mongo_sessions_open(m, o->folder);
-	uv_cond_init(&m->wake);
 	uv_cond_init(&m->stopped);
 	uv_async_init(runtime_loop(rt), &m->done, on_done);
 	m->done.data = m;

@@ -55,10 +55,11 @@ struct mongo {
 	struct mongo_worker *workers[MONGO_WORKERS];
 	uv_mutex_t pool_mutex;
 	size_t started, idle, waiting, holders;
-	struct job *first, **last; /* what waits */
+	struct mongo_worker *resting; /* a stack; `idle` counts also who was woken and has not looked yet */
+	struct job *first, **last;    /* what waits */
 	struct job *finished, **finished_last;
 	uv_mutex_t mutex; /* of all from `started` to here, and of `why` */
-	uv_cond_t wake, stopped;
+	uv_cond_t stopped;
 	uv_async_t done;
 	atomic_ullong closing;       /* since when, uv_hrtime; 0: it isn't */
 	atomic_bool stopping, there; /* a server that takes writes */
@@ -95,8 +96,10 @@ struct mongo_worker {
 	char why[504];                    /* the last reason to try again */
 	uint64_t random;
 	struct buf filter, update, scratch;
-	struct mongo_held held; /* under the mutex of `m`, as is what tells of it: */
+	struct mongo_held held; /* under the mutex of `m`, as is what tells of it, or of a job: */
 	uv_cond_t wished;
+	bool resting;
+	struct mongo_worker *next_resting;
 };
 
 /* mongo.c */
