@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Documents on MongoDB: one task at a time through the loop against libmongoc alone with the same commands, in turns; and
- * the loop while a query of 5 s runs. bench/docdb_mongo.py gives it a server.
+ * Documents on MongoDB: tasks through the loop against libmongoc alone with the same commands, in turns: 16 under way (there
+ * on 16 threads with a connection of a pool each), and one at a time (there on a thread that is woken and wakes the loop, and,
+ * to be seen beside it, on the loop itself); and the loop while a query of 5 s runs. bench/docdb_mongo.py gives it a server.
+ *   bench_docdb_mongo [KIND]
  */
 #include <mongoc/mongoc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -11,21 +14,45 @@
 #include "docdb/docdb.h"
 #include "runtime/runtime.h"
 
-enum { ROUNDS = 5, DOCUMENTS = 2000, GROUP = 100, TIMES = 300, SLOW_MS = 5000, RUNS = 3 };
+enum {
+	ROUNDS = 5,
+	DOCUMENTS = 2000,
+	GROUP = 100,
+	SLOW_MS = 5000,
+	RUNS = 3,
+	UNDER_WAY = 16,
+	TEXT = 400,
+	PAIRS = 7,
+	MOST = 400
+};
+
+struct bare {
+	mongoc_client_t *client;
+	mongoc_collection_t *cars, *puts;
+};
 
 struct bench {
 	struct runtime *rt;
 	struct docdb *db;
-	mongoc_client_t *client;
-	mongoc_collection_t *cars, *puts;
+	struct bare bare; /* of this thread */
+	const struct kind *kind;
 	int finished, put;
+	/* threads of libmongoc: */
+	uv_thread_t threads[UNDER_WAY];
+	mongoc_client_pool_t *pool;
+	atomic_int next, end;
+	uv_sem_t begin, done;
+	atomic_bool over;
+	/* one that is handed a command and wakes the loop: */
+	uv_sem_t handed;
+	uv_async_t answered;
 };
 
 struct kind {
 	const char *name;
-	int count;
-	void (*ours)(struct bench *b, int i);
-	void (*bare)(struct bench *b, int i);
+	int count; /* a round */
+	void (*ours)(char *text, int i);
+	void (*bare)(const struct bare *b, int i);
 };
 
 static double now(void)
@@ -33,6 +60,7 @@ static double now(void)
 	return (double)uv_hrtime() / 1e9;
 }
 
+/* Of this thread. */
 static double cpu(void)
 {
 	struct timespec t;
@@ -74,9 +102,11 @@ static void ask(struct bench *b, const char *text)
 	must(docdb_run(b->db, &r, done, b, &failure) == 0, failure.error.message);
 }
 
-static void run(struct bench *b, const char *text)
+static void run(struct bench *b, int i)
 {
+	char text[TEXT];
 	const int before = b->finished;
+	b->kind->ours(text, i);
 	ask(b, text);
 	while (b->finished == before)
 		uv_run(runtime_loop(b->rt), UV_RUN_ONCE);
@@ -84,50 +114,36 @@ static void run(struct bench *b, const char *text)
 
 static const char values[] = "\"owner\":\"owner of this car\",\"doors\":5,\"color\":\"red\",\"price\":12.5";
 
-static void our_put(struct bench *b, int i)
+static void our_put(char *text, int i)
 {
-	char text[400];
-	(void)i;
-	snprintf(text, sizeof text, "[{\"op\":\"put\",\"params\":{\"type\":\"puts\",\"values\":{\"id\":\"o%d\",%s}}}]",
-		 b->put++, values);
-	run(b, text);
+	snprintf(text, TEXT, "[{\"op\":\"put\",\"params\":{\"type\":\"puts\",\"values\":{\"id\":\"o%d\",%s}}}]", i,
+		 values);
 }
 
-static void get_one(char *text, size_t size, int i)
+static void our_one(char *text, int i)
 {
-	snprintf(text, size, "[{\"op\":\"getOne\",\"params\":{\"type\":\"cars\",\"matcher\":{\"id\":\"c%d\"}}}]",
+	snprintf(text, TEXT, "[{\"op\":\"getOne\",\"params\":{\"type\":\"cars\",\"matcher\":{\"id\":\"c%d\"}}}]",
 		 i * 7 % DOCUMENTS);
 }
 
-static void our_one(struct bench *b, int i)
+static void our_list(char *text, int i)
 {
-	char text[200];
-	get_one(text, sizeof text, i);
-	run(b, text);
-}
-
-static void our_list(struct bench *b, int i)
-{
-	char text[200];
-	snprintf(text, sizeof text, "[{\"op\":\"get\",\"params\":{\"type\":\"cars\",\"matcher\":{\"group\":%d}}}]",
+	snprintf(text, TEXT, "[{\"op\":\"get\",\"params\":{\"type\":\"cars\",\"matcher\":{\"group\":%d}}}]",
 		 i % (DOCUMENTS / GROUP));
-	run(b, text);
 }
 
-static void our_update(struct bench *b, int i)
+static void our_update(char *text, int i)
 {
-	char text[200];
-	snprintf(text, sizeof text,
+	snprintf(text, TEXT,
 		 "[{\"op\":\"update\",\"params\":{\"type\":\"cars\",\"matcher\":{\"id\":\"c%d\"},\"values\":{\"$inc\":{"
 		 "\"n\":1}}}}]",
 		 i * 7 % DOCUMENTS);
-	run(b, text);
 }
 
 static void fill(struct bench *b)
 {
 	struct docdb_failure failure;
-	char text[400];
+	char text[TEXT];
 	for (int i = 0; i < DOCUMENTS; i++) {
 		snprintf(
 			text, sizeof text,
@@ -144,12 +160,11 @@ static void fill(struct bench *b)
 
 /* libmongoc alone -------------------------------------------------------------------------------------------------- */
 
-static void bare_put(struct bench *b, int i)
+static void bare_put(const struct bare *b, int i)
 {
 	char id[20];
 	bson_error_t e;
-	(void)i;
-	snprintf(id, sizeof id, "b%d", b->put++);
+	snprintf(id, sizeof id, "b%d", i);
 	bson_t *document = BCON_NEW("_id", BCON_UTF8(id), "owner", BCON_UTF8("owner of this car"), "doors",
 				    BCON_INT32(5), "color", BCON_UTF8("red"), "price", BCON_DOUBLE(12.5), "created",
 				    BCON_DATE_TIME(1790000000000), "modified", BCON_DATE_TIME(1790000000000));
@@ -157,7 +172,7 @@ static void bare_put(struct bench *b, int i)
 	bson_destroy(document);
 }
 
-static void bare_find(struct bench *b, bson_t *filter, bson_t *opts, int expected)
+static void bare_find(const struct bare *b, bson_t *filter, bson_t *opts, int expected)
 {
 	const bson_t *found;
 	mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(b->cars, filter, opts, NULL);
@@ -176,12 +191,12 @@ static bson_t *by_id(int i)
 	return BCON_NEW("_id", BCON_UTF8(id));
 }
 
-static void bare_one(struct bench *b, int i)
+static void bare_one(const struct bare *b, int i)
 {
 	bare_find(b, by_id(i), BCON_NEW("limit", BCON_INT64(1), "maxTimeMS", BCON_INT64(30000)), 1);
 }
 
-static void bare_list(struct bench *b, int i)
+static void bare_list(const struct bare *b, int i)
 {
 	bare_find(b, BCON_NEW("group", BCON_INT32(i % (DOCUMENTS / GROUP))), BCON_NEW("maxTimeMS", BCON_INT64(30000)),
 		  GROUP);
@@ -201,7 +216,7 @@ static mongoc_transaction_opt_t *safely(void)
 	return opts;
 }
 
-static void bare_update(struct bench *b, int i)
+static void bare_update(const struct bare *b, int i)
 {
 	bson_error_t e;
 	mongoc_transaction_opt_t *safe = safely();
@@ -223,13 +238,6 @@ static void bare_update(struct bench *b, int i)
 
 /* In turns --------------------------------------------------------------------------------------------------------- */
 
-static double took(struct bench *b, int i, void (*one)(struct bench *, int))
-{
-	const double begun = now();
-	one(b, i);
-	return now() - begun;
-}
-
 static int by_size(const void *a, const void *b)
 {
 	const double x = *(const double *)a, y = *(const double *)b;
@@ -242,25 +250,138 @@ static double middle(double *times, int count)
 	return times[count / 2];
 }
 
-/* One of each in turns, since others are at work on the machine; the medians of a round. */
-static void compare(struct bench *b, const struct kind *k)
+static struct bare bare_of(mongoc_client_pool_t *pool)
 {
-	double ours[ROUNDS], bare[ROUNDS], part[ROUNDS], our_times[TIMES], bare_times[TIMES];
-	for (int r = 0; r < ROUNDS; r++) {
-		for (int i = 0; i < k->count; i++) {
-			if (i % 2)
-				bare_times[i] = took(b, i, k->bare);
-			our_times[i] = took(b, i, k->ours);
-			if (i % 2 == 0)
-				bare_times[i] = took(b, i, k->bare);
-		}
-		ours[r] = middle(our_times, k->count) * 1e3;
-		bare[r] = middle(bare_times, k->count) * 1e3;
-		part[r] = ours[r] / bare[r];
+	struct bare b = {.client = mongoc_client_pool_pop(pool)};
+	b.cars = mongoc_client_get_collection(b.client, "bench", "cars");
+	b.puts = mongoc_client_get_collection(b.client, "bench", "puts");
+	return b;
+}
+
+static void push_bare(mongoc_client_pool_t *pool, struct bare *b)
+{
+	mongoc_collection_destroy(b->cars);
+	mongoc_collection_destroy(b->puts);
+	mongoc_client_pool_push(pool, b->client);
+}
+
+static void bare_thread(void *arg)
+{
+	struct bench *b = arg;
+	struct bare bare = bare_of(b->pool);
+	for (;;) {
+		uv_sem_wait(&b->begin);
+		if (b->over)
+			break;
+		for (int i; (i = atomic_fetch_add(&b->next, 1)) < b->end;)
+			b->kind->bare(&bare, i);
+		uv_sem_post(&b->done);
 	}
-	print(k->name, ", one at a time", "ms", ours, ROUNDS, ", \"less\": true");
-	print(k->name, ", libmongoc alone", "ms", bare, ROUNDS, ", \"less\": true");
-	print(k->name, ", times libmongoc's time", "", part, ROUNDS, ", \"less\": true, \"pass\": 1.15");
+	push_bare(b->pool, &bare);
+}
+
+static void many_bare(struct bench *b, int count)
+{
+	b->next = b->put;
+	b->end = b->put + count;
+	for (int i = 0; i < UNDER_WAY; i++)
+		uv_sem_post(&b->begin);
+	for (int i = 0; i < UNDER_WAY; i++)
+		uv_sem_wait(&b->done);
+}
+
+static void many_ours(struct bench *b, int count)
+{
+	char text[TEXT];
+	int sent = 0;
+	b->finished = 0;
+	while (b->finished < count) {
+		for (; sent < count && sent - b->finished < UNDER_WAY; sent++) {
+			b->kind->ours(text, b->put + sent);
+			ask(b, text);
+		}
+		uv_run(runtime_loop(b->rt), UV_RUN_ONCE);
+	}
+}
+
+static void one_ours(struct bench *b, int count)
+{
+	(void)count;
+	run(b, b->put);
+}
+
+static void one_bare(struct bench *b, int count)
+{
+	(void)count;
+	b->kind->bare(&b->bare, b->put);
+}
+
+/* The least that it costs not to hold the loop up: a thread is woken, and wakes the loop. */
+static void handed_thread(void *arg)
+{
+	struct bench *b = arg;
+	struct bare bare = bare_of(b->pool);
+	for (uv_sem_wait(&b->handed); !b->over; uv_sem_wait(&b->handed)) {
+		b->kind->bare(&bare, b->put);
+		uv_async_send(&b->answered);
+	}
+	push_bare(b->pool, &bare);
+}
+
+static void handed_back(uv_async_t *handle)
+{
+	((struct bench *)handle->data)->finished++;
+}
+
+static void one_handed(struct bench *b, int count)
+{
+	const int before = b->finished;
+	(void)count;
+	uv_sem_post(&b->handed);
+	while (b->finished == before)
+		uv_run(runtime_loop(b->rt), UV_RUN_ONCE);
+}
+
+static double took(struct bench *b, void (*way)(struct bench *, int), int count)
+{
+	const double begun = now();
+	way(b, count);
+	b->put += count;
+	return now() - begun;
+}
+
+struct way {
+	const char *name, *other;
+	void (*ours)(struct bench *b, int count);
+	void (*bare)(struct bench *b, int count);
+	int count;
+	const char *notes; /* NULL: it has the mark */
+};
+
+/* In turns, since others are at work on the machine: of each pair the quotient, of a round the medians. */
+static void compare(struct bench *b, const char *kind, const struct way *way, int pairs)
+{
+	double ours[ROUNDS], bare[ROUNDS], part[ROUNDS], x[MOST], y[MOST], q[MOST];
+	char after[80];
+	for (int r = 0; r < ROUNDS; r++) {
+		for (int i = 0; i < pairs; i++) {
+			if (i % 2)
+				y[i] = took(b, way->bare, way->count);
+			x[i] = took(b, way->ours, way->count);
+			if (i % 2 == 0)
+				y[i] = took(b, way->bare, way->count);
+			q[i] = x[i] / y[i];
+		}
+		ours[r] = middle(x, pairs) * 1e3 / way->count;
+		bare[r] = middle(y, pairs) * 1e3 / way->count;
+		part[r] = middle(q, pairs);
+	}
+	snprintf(after, sizeof after, ", %s", way->name);
+	print(kind, after, "ms", ours, ROUNDS, ", \"less\": true");
+	snprintf(after, sizeof after, ", %s, %s", way->name, way->other);
+	print(kind, after, "ms", bare, ROUNDS, ", \"less\": true");
+	snprintf(after, sizeof after, ", %s: times %s", way->name, way->other);
+	print(kind, after, "", part, ROUNDS, way->notes ? way->notes : ", \"less\": true, \"pass\": 1.15");
 }
 
 /* The server lets its next query wait: MongoDB ends long searches for regular expressions after 0.9 s. */
@@ -270,14 +391,14 @@ static void make_slow(struct bench *b)
 	bson_t *command = BCON_NEW("configureFailPoint", "failCommand", "mode", "{", "times", BCON_INT32(1), "}",
 				   "data", "{", "failCommands", "[", "find", "]", "blockConnection", BCON_BOOL(true),
 				   "blockTimeMS", BCON_INT32(SLOW_MS), "}");
-	must(mongoc_client_command_simple(b->client, "admin", command, NULL, NULL, &e), e.message);
+	must(mongoc_client_command_simple(b->bare.client, "admin", command, NULL, NULL, &e), e.message);
 	bson_destroy(command);
 }
 
 /* The longest turn of the loop while one query takes 5 s and others come and go beside it. */
 static void longest_turn(struct bench *b, double *worst, double *clock)
 {
-	char text[200];
+	char text[TEXT];
 	const int before = b->finished;
 	int sent = 0;
 	const double begun = now();
@@ -286,7 +407,7 @@ static void longest_turn(struct bench *b, double *worst, double *clock)
 	do {
 		const double at = cpu(), then = now();
 		if (sent < 8 || (b->finished - before > sent - 8 && then - begun < SLOW_MS / 1e3)) {
-			get_one(text, sizeof text, sent++);
+			our_one(text, sent++);
 			ask(b, text);
 		}
 		uv_run(runtime_loop(b->rt), UV_RUN_NOWAIT);
@@ -310,12 +431,48 @@ static void loop_turns(struct bench *b)
 	      ", \"less\": true, \"notes\": \"on a busy machine: how long others were let run\"");
 }
 
-int main(void)
+static void compare_all(struct bench *b, const char *only)
 {
-	static const struct kind kinds[] = {{"put", TIMES, our_put, bare_put},
-					    {"getOne by id", TIMES, our_one, bare_one},
-					    {"get of 100", 60, our_list, bare_list},
-					    {"update", 100, our_update, bare_update}};
+	static const struct kind kinds[] = {{"put", 320, our_put, bare_put},
+					    {"getOne by id", 640, our_one, bare_one},
+					    {"get of 100", 64, our_list, bare_list},
+					    {"update", 96, our_update, bare_update}};
+	const struct way ways[] = {{"16 under way", "libmongoc", many_ours, many_bare, 0, NULL},
+				   {"one at a time", "libmongoc on a thread", one_ours, one_handed, 1, NULL},
+				   {"one at a time", "libmongoc on the loop", one_ours, one_bare, 1,
+				    ", \"less\": true, \"notes\": \"which stands still meanwhile\""}};
+	uv_thread_t handed;
+	b->answered.data = b;
+	uv_async_init(runtime_loop(b->rt), &b->answered, handed_back);
+	uv_sem_init(&b->handed, 0);
+	must(uv_thread_create(&handed, handed_thread, b) == 0, "no thread");
+	uv_sem_init(&b->begin, 0);
+	uv_sem_init(&b->done, 0);
+	for (int i = 0; i < UNDER_WAY; i++)
+		must(uv_thread_create(&b->threads[i], bare_thread, b) == 0, "no thread");
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		const struct kind *k = b->kind = &kinds[i];
+		if (only && strcmp(only, k->name) != 0)
+			continue;
+		compare(b, k->name, &(struct way){ways[0].name, ways[0].other, many_ours, many_bare, k->count, NULL},
+			PAIRS);
+		compare(b, k->name, &ways[1], k->count / 2);
+		compare(b, k->name, &ways[2], k->count / 2);
+	}
+	b->over = true;
+	uv_sem_post(&b->handed);
+	uv_thread_join(&handed);
+	uv_close((uv_handle_t *)&b->answered, NULL);
+	for (int i = 0; i < UNDER_WAY; i++)
+		uv_sem_post(&b->begin);
+	for (int i = 0; i < UNDER_WAY; i++)
+		uv_thread_join(&b->threads[i]);
+	uv_sem_destroy(&b->begin);
+	uv_sem_destroy(&b->done);
+}
+
+int main(int argc, char **argv)
+{
 	static const char *const names[] = {"bench"};
 	const char *url = getenv("SRVTHREDS_DOCDB_URL");
 	must(url, "SRVTHREDS_DOCDB_URL isn't set: ./dev bench docdb_mongo");
@@ -326,18 +483,14 @@ int main(void)
 	b.db = docdb_open(b.rt, &o, &e);
 	must(b.db, e.message);
 	mongoc_uri_t *uri = mongoc_uri_new(url);
-	mongoc_client_pool_t *pool = mongoc_client_pool_new(uri);
-	b.client = mongoc_client_pool_pop(pool);
-	b.cars = mongoc_client_get_collection(b.client, "bench", "cars");
-	b.puts = mongoc_client_get_collection(b.client, "bench", "puts");
+	b.pool = mongoc_client_pool_new(uri);
+	b.bare = bare_of(b.pool);
 	fill(&b);
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-		compare(&b, &kinds[i]);
-	loop_turns(&b);
-	mongoc_collection_destroy(b.cars);
-	mongoc_collection_destroy(b.puts);
-	mongoc_client_pool_push(pool, b.client);
-	mongoc_client_pool_destroy(pool);
+	compare_all(&b, argc > 1 ? argv[1] : NULL);
+	if (argc == 1)
+		loop_turns(&b);
+	push_bare(b.pool, &b.bare);
+	mongoc_client_pool_destroy(b.pool);
 	mongoc_uri_destroy(uri);
 	docdb_close(b.db);
 	uv_run(runtime_loop(b.rt), UV_RUN_NOWAIT);
