@@ -70,7 +70,8 @@ static void translate(void)
 		"\"green\",\"$inc\":{\"n\":1},\"$push\":{\"extras\":\"roof\"}}}}]",
 	};
 	const struct docdb_host host = {"main", "memory:"};
-	const struct docdb_options o = options(&host);
+	struct docdb_options o = options(&host);
+	o.random[0] = 1; /* as docdb_open does */
 	double samples[RUNS];
 	for (int run = 0; run < RUNS; run++) {
 		double begun = cpu();

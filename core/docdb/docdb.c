@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "docdb/hold.h"
+#include "docdb/parse.h"
 
 enum { TIMEOUT_MS = 30000, RESULT_MAX = 16 << 20, LOOP_BYTES = 64 << 10 };
 
@@ -109,6 +110,7 @@ static void copy_options(struct docdb *db, const struct docdb_options *o)
 	db->options.databases = names;
 	if (o->folder)
 		db->options.folder = mem_copy(&db->mem, o->folder, strlen(o->folder));
+	parse_random(db->options.random);
 	if (!o->timeout_ms)
 		db->options.timeout_ms = TIMEOUT_MS;
 	if (!o->result_max)

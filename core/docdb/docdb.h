@@ -35,6 +35,7 @@ struct docdb_options {
 	int64_t mark_ms;               /* how long marks are kept; 0 = 7 days */
 	size_t result_max;             /* bytes of an answer; 0 = 16 MB */
 	const char *folder;            /* where a database notes what the next run must know; NULL: nowhere */
+	uint64_t random[2];            /* docdb_open's own: of the ids that are made */
 	const struct docdb_view *view; /* what the URL "view:" stands for; kept until its `close`; NULL: nothing */
 };
 

@@ -14,7 +14,7 @@ struct mem_block {
 	alignas(max_align_t) char bytes[];
 };
 
-void *mem_take(struct mem *m, size_t size)
+static char *take(struct mem *m, size_t size)
 {
 	size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
 	if (!m->p || (size_t)(m->end - m->p) < size) {
@@ -25,16 +25,22 @@ void *mem_take(struct mem *m, size_t size)
 		m->p = b->bytes;
 		m->end = b->bytes + room;
 	}
-	void *p = m->p;
+	char *p = m->p;
 	m->p += size;
-	return memset(p, 0, size);
+	return p;
+}
+
+void *mem_take(struct mem *m, size_t size)
+{
+	return memset(take(m, size), 0, size);
 }
 
 char *mem_copy(struct mem *m, const void *bytes, size_t len)
 {
-	char *p = mem_take(m, len + 1);
+	char *p = take(m, len + 1);
 	if (len)
 		memcpy(p, bytes, len);
+	p[len] = '\0';
 	return p;
 }
 

@@ -92,11 +92,6 @@ struct bytes parse_text(struct parse *p, uint32_t node)
 	return t;
 }
 
-bool parse_is(struct bytes text, const char *word)
-{
-	return text.len == strlen(word) && memcmp(text.data, word, text.len) == 0;
-}
-
 const char *parse_kind(const struct parse *p, uint32_t node)
 {
 	static const char *const kinds[] = {"null",     "a boolean", "a boolean", "a number",

@@ -40,7 +40,10 @@ static inline const struct json_node *parse_node(const struct parse *p, uint32_t
 	return &p->tree->nodes[node];
 }
 struct bytes parse_text(struct parse *p, uint32_t node); /* of a string node, in the arena */
-bool parse_is(struct bytes text, const char *word);
+static inline bool parse_is(struct bytes text, const char *word)
+{
+	return text.len == strlen(word) && memcmp(text.data, word, text.len) == 0;
+}
 const char *parse_kind(const struct parse *p, uint32_t node); /* "a number", for messages */
 
 /* Children of an object: for (at = node + 1; at < end; at = next of at + 1). */
@@ -65,6 +68,7 @@ int parse_select(struct parse *p, const struct place *at, uint32_t node, struct 
 int parse_collect(struct parse *p, const struct place *at, uint32_t node, struct task *task);
 int parse_documents(struct parse *p, const struct place *at, uint32_t node, struct task *task);
 struct bytes parse_make_id(struct parse *p);
+void parse_random(uint64_t random[2]);
 int parse_run(struct parse *p, const struct place *at, uint32_t params, struct task *task);
 /* That of `known` (a list ending in NULL) which `key` may have been meant to be, or NULL. */
 const char *parse_nearest(struct bytes key, const char *const *known);

@@ -8,7 +8,15 @@
 
 #include "docdb/parse.h"
 
-enum { NEEDS_VALUES = 1, NEEDS_MATCHER = 2, WRITES = 4, TASKS_MAX = 10000, TASKS_BYTES = 16 << 20, TASKS_DEPTH = 110 };
+enum {
+	NEEDS_VALUES = 1,
+	NEEDS_MATCHER = 2,
+	WRITES = 4,
+	TASKS_MAX = 10000,
+	TASKS_BYTES = 16 << 20,
+	TASKS_DEPTH = 110,
+	SCRATCH = 500
+};
 
 static const struct {
 	const char *name;
@@ -162,8 +170,10 @@ static void note_task(struct parse *p, const struct task *task)
 {
 	p->failure->item = task->item;
 	p->failure->inner = task->inner;
-	snprintf(p->failure->name, sizeof p->failure->name, "%.*s", (int)task->name.len,
-		 task->name.data ? task->name.data : "");
+	size_t most = sizeof p->failure->name - 1, len = task->name.len < most ? task->name.len : most;
+	if (len)
+		memcpy(p->failure->name, task->name.data, len);
+	p->failure->name[len] = '\0';
 }
 
 static int parse_task(struct parse *p, const struct place *at, uint32_t node, struct unit *unit, struct task *task)
@@ -257,20 +267,29 @@ static void seed(struct parse *p, const struct docdb_request *from)
 	p->seed[1] = h.high64;
 }
 
+/* Its texts are too long to be written whole for each request. */
+static void no_failure(struct docdb_failure *f)
+{
+	f->error.code = 0;
+	f->error.message[0] = f->error.cause[0] = f->name[0] = '\0';
+	f->item = f->inner = -1;
+}
+
 static struct request *parse_all(struct parse *p, struct bytes tasks)
 {
 	const struct json_limits limits = {.depth = TASKS_DEPTH, .size = TASKS_BYTES};
 	struct json_tape tape = {0};
 	struct docdb_failure *failure = p->failure;
-	*failure = (struct docdb_failure){.item = -1, .inner = -1};
+	no_failure(failure);
 	p->tree = &tape.tree;
+	buf_reserve(&p->scratch, SCRATCH);
 	int rc = json_parse(&tape, tasks.data, tasks.len, &limits, &failure->error);
 	if (rc == 0)
 		rc = parse_units(p);
 	buf_free(&p->scratch);
 	json_tape_free(&tape);
 	if (rc == 0) {
-		*failure = (struct docdb_failure){.item = -1, .inner = -1};
+		no_failure(failure);
 		return p->request;
 	}
 	if (!failure->error.code)

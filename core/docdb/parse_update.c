@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <sys/random.h>
+#include <xxhash.h>
 
 #include "docdb/parse.h"
 
@@ -24,11 +25,32 @@ static char *hex(char *out, uint64_t n, int digits)
 	return out + digits;
 }
 
+void parse_random(uint64_t random[2])
+{
+	if (getrandom(random, 16, 0) != 16)
+		abort(); /* 16 bytes are always there */
+}
+
+/* What nobody else has: the database's random bytes and what no other request of it has. To ask the kernel for each
+ * request would cost a tenth of a put. */
+static void seed(struct parse *p)
+{
+	const struct docdb_options *o = p->options;
+	const uint64_t own[2] = {uv_hrtime(), (uintptr_t)p->request};
+	if (!o->random[0] && !o->random[1]) {
+		parse_random(p->seed);
+	} else {
+		XXH128_hash_t h = XXH3_128bits_withSeed(own, sizeof own, o->random[0]);
+		p->seed[0] = h.low64 ^ o->random[1];
+		p->seed[1] = h.high64;
+	}
+	p->seeded = true;
+}
+
 struct bytes parse_make_id(struct parse *p)
 {
-	if (!p->seeded && getrandom(p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed)
-		abort(); /* 16 bytes are always there */
-	p->seeded = true;
+	if (!p->seeded)
+		seed(p);
 	/* Time first, so that new ids lie together in the index; then what nobody else makes. */
 	uint64_t x = p->seed[0] ^ (p->seed[1] + ++p->made * 0x9E3779B97F4A7C15ull);
 	x ^= x >> 30;

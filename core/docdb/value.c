@@ -111,9 +111,15 @@ int value_add_int64(struct buf *b, const char *name, size_t len, uint8_t type, i
 int value_add_text(struct buf *b, const char *name, size_t len, const char *text, size_t text_len)
 {
 	int32_t n = (int32_t)text_len + 1;
-	if (value_name(b, VALUE_STRING, name, len) || buf_add(b, &n, sizeof n) || buf_add(b, text, text_len))
+	if (buf_reserve(b, len + 2 + sizeof n + text_len + 1) || value_name(b, VALUE_STRING, name, len))
 		return -1;
-	return buf_add(b, "", 1);
+	char *p = b->data + b->len;
+	memcpy(p, &n, sizeof n);
+	if (text_len)
+		memcpy(p + sizeof n, text, text_len);
+	p[sizeof n + text_len] = '\0';
+	b->len += sizeof n + text_len + 1;
+	return 0;
 }
 
 size_t value_index_name(uint32_t i, char out[12])
