@@ -25,7 +25,13 @@ pkg_check_modules(WEBSOCKETS REQUIRED IMPORTED_TARGET libwebsockets)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.37)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libcrypto libssl)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+# libmongoc 2 takes no connections of ours for clients of a pool (it says so in its log only), and without them nothing
+# would end a wait for a server that hangs.
 pkg_check_modules(MONGOC REQUIRED IMPORTED_TARGET libmongoc-1.0>=1.21)
+if(NOT MONGOC_VERSION VERSION_LESS 2)
+  message(FATAL_ERROR "libmongoc ${MONGOC_VERSION} doesn't let connections have deadlines (core/docdb/mongo_wire.c): "
+    "SrvThreds needs a libmongoc 1, from 1.21 on; install libmongoc-dev of Debian 12 or 13, Ubuntu 22.04 or 24.04.")
+endif()
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 find_library(HTTP_PARSER_LIBRARY http_parser REQUIRED)

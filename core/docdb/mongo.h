@@ -7,7 +7,7 @@
  *                 units: transactions, marks, trying again                        mongo_unit.c
  *                 or a held unit, until it ends, is undone or is late             mongo_hold.c
  *                 sessions that nobody ends                                       mongo_session.c
- *                 connections that are given up in time                           mongo_wire.c
+ *                 connections that are given up in time                           mongo_wire.c, mongo_connect.c
  *                 tasks -> commands                                               mongo_read.c, mongo_write.c
  *                 the tree -> BSON                                                mongo_filter.c, mongo_shape.c
  *                 what an error means                                             mongo_error.c
@@ -136,6 +136,9 @@ void mongo_hold(struct mongo_worker *w, struct job *job); /* from begin to end, 
 void mongo_hold_exec(struct dialect *d, struct job *job, const struct unit *unit, const struct task *task);
 void mongo_hold_commit(struct dialect *d, struct job *job);
 void mongo_hold_abort(struct dialect *d, struct job *job);
+
+/* mongo_connect.c: to one of the servers, in `ms` at most; NULL with `e` set. */
+mongoc_stream_t *mongo_connect(const mongoc_uri_t *uri, const mongoc_host_list_t *host, int32_t ms, bson_error_t *e);
 
 /* mongo_wire.c: the worker's connections are given up at its `wire`, if that is set, and at its deadline. */
 void mongo_wire(struct mongo_worker *w);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Connections that are given up in time: libmongoc's own, but none of their waits is longer than the worker's command or
- * its job may take, or than the database may take to close. A server that hangs sends nothing that would end them.
+ * Connections that are given up in time: none of their waits is longer than the worker's command or its job may take, or
+ * than the database may take to close. A server that hangs sends nothing that would end them.
  */
 #include <errno.h>
 #include <poll.h>
@@ -10,10 +10,6 @@
 #include "docdb/mongo.h"
 
 enum { TYPE = 100, SLICE_MS = 50, CLOSE_MS = 200, CONNECT_MS = 2000 };
-
-/* libmongoc's, exported for those who wrap it; its header isn't installed. `client` for the options of TLS. */
-mongoc_stream_t *mongoc_client_default_stream_initiator(const mongoc_uri_t *uri, const mongoc_host_list_t *host,
-							void *client, bson_error_t *error);
 
 struct wire {
 	mongoc_stream_t base;
@@ -161,10 +157,7 @@ static mongoc_stream_t *initiate(const mongoc_uri_t *uri, const mongoc_host_list
 			       "no time is left to connect to %s", host->host_and_port);
 		return NULL;
 	}
-	mongoc_uri_t *own = mongoc_uri_copy(uri);
-	mongoc_uri_set_option_as_int32(own, MONGOC_URI_CONNECTTIMEOUTMS, most);
-	mongoc_stream_t *inner = mongoc_client_default_stream_initiator(own, host, w->client, error);
-	mongoc_uri_destroy(own);
+	mongoc_stream_t *inner = mongo_connect(uri, host, most, error);
 	return inner ? wrap(w, inner) : NULL;
 }
 
