@@ -133,11 +133,19 @@ static void do_job(struct mongo_worker *w, struct job *job)
 		do_units(w, job);
 }
 
+static bool is_held(const struct mongo *m, uint64_t holds)
+{
+	for (size_t i = 0; i < m->started; i++)
+		if (m->workers[i]->holds == holds)
+			return true;
+	return false;
+}
+
 /* The first that may be done now, or NULL. Called with the mutex. */
 static struct job *take(struct mongo *m)
 {
 	struct job **link = &m->first;
-	while (*link && (*link)->hold && m->holders == MONGO_HOLDERS)
+	while (*link && (*link)->hold && (m->holders == MONGO_HOLDERS || is_held(m, mongo_holds(*link))))
 		link = &(*link)->next;
 	struct job *job = *link;
 	if (!job)
@@ -178,10 +186,12 @@ void mongo_worker(void *arg)
 		}
 		const bool holds = job->hold != NULL;
 		m->holders += holds;
+		w->holds = holds ? mongo_holds(job) : 0;
 		uv_mutex_unlock(&m->mutex);
 		do_job(w, job);
 		uv_mutex_lock(&m->mutex);
 		m->holders -= holds;
+		w->holds = 0;
 	}
 	uv_mutex_unlock(&m->mutex);
 	if (w->client)
@@ -196,6 +206,7 @@ static void free_worker(struct mongo_worker *w)
 	buf_free(&w->filter);
 	buf_free(&w->update);
 	buf_free(&w->scratch);
+	buf_free(&w->locks);
 	free(w);
 }
 

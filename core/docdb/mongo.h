@@ -29,6 +29,7 @@ enum { MONGO_SESSIONS = 512, MONGO_REGEX_MS = 900, MONGO_SLACK_MS = 150 };
 
 /* No task can name it: see check_type. */
 #define MONGO_MARKS "srvthreds.marks"
+#define MONGO_LOCKS "srvthreds.locks"
 
 struct mongo_database {
 	const char *name; /* one of the options', the same address */
@@ -96,6 +97,8 @@ struct mongo_worker {
 	char why[504];                    /* the last reason to try again */
 	uint64_t random;
 	struct buf filter, update, scratch;
+	struct buf locks;       /* names of collections, each with a NUL: see mongo_hold.c */
+	uint64_t holds;         /* under the mutex of `m`: what its holder's scripts are about, 0: nobody holds */
 	struct mongo_held held; /* under the mutex of `m`, as is what tells of it, or of a job: */
 	uv_cond_t wished;
 	bool resting;
@@ -132,6 +135,7 @@ void mongo_sweep(struct mongo_worker *w, struct bytes database, int64_t now);
 int mongo_make_index(struct mongo_worker *w, struct job *job);
 
 /* mongo_hold.c */
+uint64_t mongo_holds(const struct job *job);              /* what the scripts of a held unit are about; never 0 */
 void mongo_hold(struct mongo_worker *w, struct job *job); /* from begin to end, waiting for wishes */
 void mongo_hold_exec(struct dialect *d, struct job *job, const struct unit *unit, const struct task *task);
 void mongo_hold_commit(struct dialect *d, struct job *job);
@@ -154,6 +158,13 @@ void mongo_end_lost_sessions(struct mongo_worker *w, bool conflict);
 /* mongo_read.c, mongo_write.c: results are appended to the job's. -1: the job's failure is set, or w->again. */
 int mongo_read_task(struct mongo_worker *w, struct job *job, const struct unit *unit, const struct task *task);
 int mongo_write_task(struct mongo_worker *w, struct job *job, const struct unit *unit, const struct task *task);
+struct mongo_update_kind {
+	bool upsert, multi;
+};
+/* One update; false with `e`, also for what the reply says of it. `reply` is to be destroyed either way. */
+bool mongo_send_update(struct mongo_worker *w, const char *database, struct bytes type, const bson_t *filter,
+		       const bson_t *change, struct mongo_update_kind kind, const bson_t *opts, bson_t *reply,
+		       bson_error_t *e);
 /* Options with the time that is left and the session; -1: the time is over. Destroy them either way. */
 int mongo_options(struct mongo_worker *w, struct job *job, const struct task *task, bson_t *opts);
 mongoc_collection_t *mongo_collection(struct mongo_worker *w, struct bytes database, struct bytes type);

@@ -4,9 +4,15 @@
  * when its deadline passes, whether or not anybody on the loop still knows of it.
  *
  * Its mark is looked up before, since what would be done in vain is a script; and added last, as that of other units.
+ * Scripts that are about the same collection come one after another: within the process they wait (take, in mongo.c), and
+ * those of other processes meet a conflict (lock).
  */
+#include <xxhash.h>
+
 #include "base/fault.h"
 #include "docdb/mongo.h"
+
+enum { DUPLICATE = 11000 };
 
 /* What can be done anew, the holder begins anew. */
 static void fail(struct mongo_worker *w, struct job *job, const struct task *task)
@@ -23,6 +29,7 @@ static bool hold(struct mongo_worker *w, struct job *job)
 	bson_error_t e;
 	w->again = w->known = w->unsure = w->regex = false;
 	w->tries = job->tries++;
+	w->locks.len = 0;
 	int found = job->request->marked ? mongo_find_mark(w, job, job->from, &e) : 0;
 	job->done = found > 0;
 	if (found > 0 || (found == 0 && mongo_begin(w, job) == 0))
@@ -34,10 +41,45 @@ static bool hold(struct mongo_worker *w, struct job *job)
 	return false;
 }
 
+static bool has_lock(const struct mongo_worker *w, struct bytes type)
+{
+	const char *end = w->locks.data + w->locks.len;
+	for (const char *name = w->locks.data; name < end; name += strlen(name) + 1)
+		if (strcmp(name, type.data) == 0)
+			return true;
+	return false;
+}
+
+/* Snapshots alone would let two scripts that read the same documents and write different ones both succeed. So whoever is
+ * at a collection counts in its row of the locks: the later one meets a conflict there, and is begun anew. */
+static int lock(struct mongo_worker *w, const struct mongo_held *held)
+{
+	const struct bytes type = held->task->type, locks = {MONGO_LOCKS, sizeof MONGO_LOCKS - 1};
+	bson_t opts, filter = BSON_INITIALIZER, change = BSON_INITIALIZER, inner, reply = BSON_INITIALIZER;
+	bson_error_t e;
+	if (has_lock(w, type))
+		return 0;
+	int rc = mongo_options(w, held->job, held->task, &opts);
+	bson_append_utf8(&filter, "_id", 3, type.data, (int)type.len);
+	bson_append_document_begin(&change, "$inc", 4, &inner);
+	bson_append_int64(&inner, "n", 1, 1);
+	bson_append_document_end(&change, &inner);
+	if (rc == 0 && !mongo_send_update(w, held->unit->database.data, locks, &filter, &change,
+					  (struct mongo_update_kind){.upsert = true}, &opts, &reply, &e))
+		rc = e.code == DUPLICATE ? mongo_again(w, e.message) : mongo_fail(w, held->job, held->task, &e, &reply);
+	if (rc == 0)
+		rc = buf_add(&w->locks, type.data, type.len + 1);
+	bson_destroy(&reply);
+	bson_destroy(&change);
+	bson_destroy(&filter);
+	bson_destroy(&opts);
+	return rc;
+}
+
 static void exec(struct mongo_worker *w, const struct mongo_held *held)
 {
 	w->again = false;
-	if (mongo_task(w, held->job, held->unit, held->task))
+	if (lock(w, held) || mongo_task(w, held->job, held->unit, held->task))
 		fail(w, held->job, held->task);
 	FAULT(docdb_in_run);
 }
@@ -118,6 +160,15 @@ void mongo_hold(struct mongo_worker *w, struct job *job)
 	mongo_finish(w->m, job);
 	while (open)
 		open = serve(w);
+}
+
+uint64_t mongo_holds(const struct job *job)
+{
+	const struct unit *unit = &job->request->units[job->from];
+	const struct task *task = unit->tasks;
+	while (task->op != TASK_RUN)
+		task++;
+	return XXH3_64bits_withSeed(task->type.data, task->type.len, (uintptr_t)unit->database.data) | 1;
 }
 
 /* The loop -------------------------------------------------------------------------------------------------------- */

@@ -5,9 +5,10 @@
  * A marked unit doesn't look its mark up before: it is rarely there. It does its work, adds the mark and commits; what comes
  * again fails at the latest at the mark, and then the mark's result is the answer.
  */
-#include "docdb/mongo.h"
-
 #include <stdio.h>
+
+#include "base/fault.h"
+#include "docdb/mongo.h"
 
 enum { DUPLICATE = 11000, MARK_MAX = 15 << 20, SWEEP_MS = 60000, SWEEP_MOST_MS = 5000 };
 
@@ -140,8 +141,11 @@ int mongo_commit(struct mongo_worker *w, struct job *job, size_t n)
 {
 	bson_error_t e;
 	size_t len = job->out.len;
+	FAULT(docdb_before_commit);
 	for (unsigned tries = 0;; tries++) {
 		int rc = try_commit(w, job);
+		if (rc == 1)
+			FAULT(docdb_after_commit);
 		if (rc > -2)
 			return rc == 1 ? 0 : -1;
 		job->out.len = 0; /* the mark's result is the same */

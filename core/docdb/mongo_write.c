@@ -158,25 +158,33 @@ static bool has_write_error(const bson_t *reply, bson_error_t *e)
 }
 
 /* libmongoc's own functions would put maxTimeMS where no server takes it. */
-static int send_update(struct command *c, const bson_t *filter, const bson_t *change, bson_t *reply)
+bool mongo_send_update(struct mongo_worker *w, const char *database, struct bytes type, const bson_t *filter,
+		       const bson_t *change, struct mongo_update_kind kind, const bson_t *opts, bson_t *reply,
+		       bson_error_t *e)
 {
 	bson_t command = BSON_INITIALIZER, list, one;
-	bson_error_t e;
-	bool upsert = c->task->op == TASK_UPSERT;
-	bson_append_utf8(&command, "update", 6, c->task->type.data, (int)c->task->type.len);
+	bson_append_utf8(&command, "update", 6, type.data, (int)type.len);
 	bson_append_array_begin(&command, "updates", 7, &list);
 	bson_append_document_begin(&list, "0", 1, &one);
 	bool fits = bson_append_document(&one, "q", 1, filter) && bson_append_document(&one, "u", 1, change);
-	bson_append_bool(&one, "upsert", 6, upsert);
-	bson_append_bool(&one, "multi", 5, c->task->op == TASK_UPDATE);
+	bson_append_bool(&one, "upsert", 6, kind.upsert);
+	bson_append_bool(&one, "multi", 5, kind.multi);
 	bson_append_document_end(&list, &one);
 	bson_append_array_end(&command, &list);
-	bool ok = fits &&
-		  mongoc_client_write_command_with_opts(c->w->client, c->database, &command, &c->opts, reply, &e);
+	bson_set_error(e, MONGOC_ERROR_BSON, MONGOC_ERROR_BSON_INVALID, "the update is too large");
+	bool ok = fits && mongoc_client_write_command_with_opts(w->client, database, &command, opts, reply, e);
 	bson_destroy(&command);
-	if (!fits)
-		return -1;
-	return !ok || has_write_error(reply, &e) ? update_failed(c, &e, reply) : 0;
+	return ok && !has_write_error(reply, e);
+}
+
+static int send_update(struct command *c, const bson_t *filter, const bson_t *change, bson_t *reply)
+{
+	const struct mongo_update_kind kind = {.upsert = c->task->op == TASK_UPSERT,
+					       .multi = c->task->op == TASK_UPDATE};
+	bson_error_t e;
+	return mongo_send_update(c->w, c->database, c->task->type, filter, change, kind, &c->opts, reply, &e)
+		       ? 0
+		       : update_failed(c, &e, reply);
 }
 
 /* The id of the document that an upsert made; type 0: it made none. */

@@ -137,11 +137,34 @@ def test_a_changed_script_counts_at_once(servers, tmp_path):
         assert answer(client, script("say")) == ["two"]
 
 
-@pytest.mark.skipif("SRVTHREDS_FAULTS" not in os.environ, reason="kill points are in debug builds only")
-@pytest.mark.parametrize("point, made", [
+def somebody_stays(first, second):
+    """Each script reads what the others write, and none writes what another does. Two clients, perhaps of two programs."""
+    people = [f"person {n}" for n in range(8)]
+    with first.connect("p0") as one, second.connect("p1") as other:
+        answer(one, task("put", values=[{"id": who} for who in people]))
+        for _ in range(5):
+            answer(one, task("update", matcher={}, values={"here": True}))
+            for n, who in enumerate(people):
+                (one, other)[n % 2].send(store(f"leave-{random.getrandbits(64)}", script("leave", who=who)))
+            left = [(one, other)[n % 2].wait_title("stored", timeout=20)["data"]["content"]["values"]["result"][0]
+                    for n in range(len(people))]
+            assert sorted(left) == list(range(len(people)))
+            assert answer(one, task("count", matcher={"here": True})) == [1]
+
+
+def test_scripts_come_one_after_another(documents):
+    documents.start()
+    somebody_stays(documents, documents)
+
+
+IN_DEBUG_BUILDS = pytest.mark.skipif("SRVTHREDS_FAULTS" not in os.environ,
+                                     reason="kill points are in debug builds only")
+KILL_POINTS = pytest.mark.parametrize("point, made", [
     ("docdb_before_commit:3", events_of), ("docdb_after_commit:3", events_of), ("docdb_in_run:7", scripts_of),
     ("docdb_before_commit:3", scripts_of), ("docdb_after_commit:3", scripts_of)])
-def test_written_but_not_acknowledged(documents, point, made):
+
+
+def ends_at(documents, point, made):
     documents.start(env={"SRVTHREDS_FAIL": point})
     events = made(100)  # few batches else: the point is the third
     left = write(documents, events, len(events))
@@ -150,3 +173,9 @@ def test_written_but_not_acknowledged(documents, point, made):
     documents.start()
     write(documents, left, len(left))
     check(documents, len(events))
+
+
+@IN_DEBUG_BUILDS
+@KILL_POINTS
+def test_written_but_not_acknowledged(documents, point, made):
+    ends_at(documents, point, made)

@@ -12,8 +12,8 @@ import pytest
 
 from harness import load, until
 from mongodb import Missing, Mongo
-from test_docdb import (KILLS, PROFILES, SEED, answer, check, events_of, refused, script, scripts_of, store,
-                        task, write)
+from test_docdb import (IN_DEBUG_BUILDS, KILL_POINTS, KILLS, PROFILES, SEED, answer, check, ends_at, events_of,
+                        refused, script, scripts_of, somebody_stays, store, task, write)
 
 
 @pytest.fixture
@@ -78,6 +78,13 @@ def test_scripts_that_are_in_each_others_way(documents):
     check(documents, total)
 
 
+@pytest.mark.parametrize("programs", [1, 2])
+def test_scripts_come_one_after_another(servers, mongo, programs):
+    all_of_them = [servers(f"--profiles={PROFILES}", f"--docdb={mongo.url}", profile="documents").start()
+                   for _ in range(programs)]
+    somebody_stays(all_of_them[0], all_of_them[-1])
+
+
 def test_a_server_that_is_away_is_waited_for(documents, mongo):
     mongo.kill()
     documents.start()
@@ -91,10 +98,17 @@ def test_a_server_that_is_away_is_waited_for(documents, mongo):
         assert count(client) == 3
 
 
-def test_a_killed_program_goes_on_at_once_and_writes_nothing_twice(documents):
+@IN_DEBUG_BUILDS
+@KILL_POINTS
+def test_written_but_not_acknowledged(documents, point, made):
+    ends_at(documents, point, made)
+
+
+@pytest.mark.parametrize("made", [events_of, scripts_of])
+def test_a_killed_program_goes_on_at_once_and_writes_nothing_twice(documents, made):
     """Its transactions would keep the counter for a minute; a request has 15 s, and none may end with an error."""
     total, rng = max(load(60), 4 * KILLS), random.Random(SEED)
-    waiting, chunk = events_of(total), total // KILLS
+    waiting, chunk = made(total), total // KILLS
     documents.start()
     for _ in range(KILLS):
         left = write(documents, waiting[:chunk], rng.randrange(1, chunk))
