@@ -104,6 +104,11 @@ def scripts_of(total):
     return [store(f"run-{n}", script("count", seq=n)) for n in range(total)]
 
 
+def plain_scripts_of(total):
+    """By a script that doesn't look whether it was done before."""
+    return [store(f"plus-{n}", script("plus"), task("put", values={"seq": n})) for n in range(total)]
+
+
 def test_scripts_write_once(documents):
     over_kills(documents, scripts_of(load(200)))
 
@@ -161,7 +166,8 @@ IN_DEBUG_BUILDS = pytest.mark.skipif("SRVTHREDS_FAULTS" not in os.environ,
                                      reason="kill points are in debug builds only")
 KILL_POINTS = pytest.mark.parametrize("point, made", [
     ("docdb_before_commit:3", events_of), ("docdb_after_commit:3", events_of), ("docdb_in_run:7", scripts_of),
-    ("docdb_before_commit:3", scripts_of), ("docdb_after_commit:3", scripts_of)])
+    ("docdb_before_commit:3", scripts_of), ("docdb_after_commit:3", scripts_of),
+    ("docdb_in_run:7", plain_scripts_of), ("docdb_after_commit:3", plain_scripts_of)])
 
 
 def ends_at(documents, point, made):
