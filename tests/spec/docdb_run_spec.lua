@@ -5,6 +5,7 @@ local docdb = require "core.docdb"
 local json = require "core.json"
 local runtime = require "core.runtime"
 local live_files = require "srvthreds.live.agent_files"
+local script_codes = require "srvthreds.agent.script_codes"
 local scripts = require "srvthreds.agent.scripts"
 local temp_folder = require "temp_folder"
 local world = require "world"
@@ -214,6 +215,35 @@ t.test("a file is checked when it is loaded", function()
     local wrong = world.task(function() return select(2, scripts.load(case[1], "scripts/x.lua")) end)
     t.ok(wrong:find(case[2], 1, true), wrong)
   end
+end)
+
+t.test("a mistake has its code and place", function()
+  local cases = {
+    { "local a\nreturn function(", "syntax", 2 }, { "local a\nreturn a.b", "run", 2 }, { "while true do end", "budget", 1 },
+    { "return 7", "no_script" }, { "return { run = function() end, limit = {} }", "unknown_key" },
+    { "return { run = function() end, limits = { cpuu = 1 } }", "unknown_key" },
+    { "return { run = function() end, limits = { cpu = -1 } }", "limit" }, { "return { run = function() end, limits = 1 }", "limit" },
+  }
+  for _, case in ipairs(cases) do
+    local mistake = world.task(function() return select(3, scripts.load(case[1], "scripts/x.lua")) end)
+    t.eq({ mistake.name, mistake.line }, { case[2], case[3] }, case[1])
+    t.ok(script_codes.by_name[mistake.name], mistake.name)
+    t.ok(not mistake.message:find("scripts/x.lua", 1, true), mistake.message)
+  end
+end)
+
+t.test("editors know exactly what db has", function()
+  local w = bed { names = "return function(db) local all = {} for name in pairs(db) do all[#all + 1] = name end return all end" }
+  local described = {}
+  for name in runtime.read_file "library/srvthreds/script.lua":gmatch "\nfunction db:([%w_]+)" do described[name] = true end
+  local names = json.decode((w.run { task "names" }))[1]
+  t.ok(#names > 0)
+  for _, name in ipairs(json.copy(names)) do
+    t.ok(described[name], name)
+    described[name] = nil
+  end
+  t.eq(described, {})
+  w.db:close()
 end)
 
 t.test("files come, change, become bad and go", function()

@@ -76,6 +76,22 @@ def test_check_prints_problems_and_is_3(run, tmp_path):
     assert (line["file"], line["line"], line["nearest"]) == ("bad.lua", 2, "type")
 
 
+def test_check_reads_the_scripts_of_a_profile(run, tmp_path):
+    for folder in ("patterns", "scripts"):
+        (tmp_path / "here" / folder).mkdir(parents=True)
+    (tmp_path / "here" / "profile.lua").write_text("return {}")
+    (tmp_path / "here" / "scripts" / "good.lua").write_text("return function() end")
+    assert run("check", "here").returncode == 0
+    (tmp_path / "here" / "scripts" / "bad.lua").write_text("local a\nreturn a.b")
+    (tmp_path / "here" / "scripts" / "other.lua").write_text("return 7")
+    for done in run("check", "here"), run("check", cwd=tmp_path / "here"):
+        assert done.returncode == 3
+        assert "scripts/bad.lua:2: error: attempt to index a nil value (local 'a') [SRV-S002]\n    2 | return a.b" in done.stdout
+        assert "scripts/other.lua: error: " in done.stdout and "[SRV-S004]" in done.stdout
+        assert "1 of 3 files are good" in done.stdout + done.stderr
+    assert run("explain", "s4").stdout.startswith("SRV-S004: ")
+
+
 def test_explain(run):
     done = run("explain", "SRV-P006")
     assert done.returncode == 0 and done.stdout.startswith("SRV-P006: an unknown key\n")

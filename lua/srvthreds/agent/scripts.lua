@@ -89,26 +89,35 @@ local function limits_of(t)
   for _, key in ipairs(LIMIT_KEYS) do
     local value = rawget(t, key)
     if value ~= nil and (type(value) ~= "number" or value <= 0) then
-      return nil, ("limits.%s is a number above 0: ms of cpu and wall, bytes of memory"):format(key)
+      return nil, ("limits.%s is a number above 0: ms of cpu and wall, bytes of memory"):format(key), "limit"
     end
     limits[key] = value
   end
-  return limits, unknown(t, LIMIT_KEYS, "limits")
+  local wrong = unknown(t, LIMIT_KEYS, "limits")
+  return not wrong and limits or nil, wrong, "unknown_key"
 end
 
----What a script's file returned -> its limits, or nil and what is wrong.
+---What a script's file returned -> its limits, or nil, what is wrong, and its name in script_codes.lua.
 local function declared(value)
   if type(value) == "function" then return {} end
   if type(value) ~= "table" or type(rawget(value, "run")) ~= "function" then
-    return nil, "a script's file returns function(db, args) … end, or { run = that function, limits = { … } }"
+    return nil, "a script's file returns function(db, args) … end, or { run = that function, limits = { … } }", "no_script"
   end
   local wrong = unknown(value, KEYS, "a script")
-  if wrong then return nil, wrong end
+  if wrong then return nil, wrong, "unknown_key" end
   local limits = rawget(value, "limits")
   if limits == nil then return {} end
-  if type(limits) ~= "table" then return nil, "limits is a table: { cpu = ms, wall = ms, memory = bytes }" end
-  local read, bad = limits_of(limits)
-  return not bad and read or nil, bad
+  if type(limits) ~= "table" then return nil, "limits is a table: { cpu = ms, wall = ms, memory = bytes }", "limit" end
+  return limits_of(limits)
+end
+
+local function mistake(name, e)
+  local message = e.message
+  if e.file and e.line then
+    local place = ("%s:%d: "):format(e.file, e.line)
+    if message:sub(1, #place) == place then message = message:sub(#place + 1) end
+  end
+  return { name = name, line = e.line, message = message }
 end
 
 ---Compiles and checks a script.
@@ -116,18 +125,21 @@ end
 ---@param file string as people know it
 ---@return table? script { chunk, meter }
 ---@return string? wrong
+---@return table? mistake { name: in script_codes.lua, line: integer?, message: the same without the place }
 function scripts.load(source, file)
   local chunk, e = script.load(source, "@" .. file, environment())
-  if not chunk then return nil, e.message end
+  if not chunk then return nil, e.message, mistake("syntax", e) end
   local ok, value = script.call({ now = runtime.now(), seed = 1 }, LIMITS, chunk)
-  if not ok then return nil, value.message end
-  local limits, wrong = declared(value)
-  if not limits then return nil, ("%s: %s"):format(file, wrong) end
+  if not ok then return nil, value.message, mistake(value.kind == "error" and "run" or "budget", value) end
+  local limits, wrong, name = declared(value)
+  if not limits then return nil, ("%s: %s"):format(file, wrong), { name = name, message = wrong } end
   local known, meter = pcall(script.meter, {
     pattern = "script " .. file:match "([^/]+)%.lua$", file = file, cpu = limits.cpu or LIMITS.cpu,
     wall = limits.wall or LIMITS.wall, memory = limits.memory or LIMITS.memory,
   })
-  if not known then return nil, ("%s: %s"):format(file, tostring(meter)) end
+  if not known then
+    return nil, ("%s: %s"):format(file, tostring(meter)), { name = "limit", message = tostring(meter) }
+  end
   return { chunk = chunk, meter = meter }
 end
 

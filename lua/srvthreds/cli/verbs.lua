@@ -15,7 +15,7 @@ local list = {
 
   { group = "Write patterns" },
   { name = "new", line = "a project folder with a first pattern" },
-  { name = "check", line = "read pattern files and explain what is wrong" },
+  { name = "check", line = "read patterns and scripts and explain what is wrong" },
   { name = "explain", line = "what a code such as SRV-P012 means" },
 
   { group = "Look at a running system, and act on it" },

@@ -8,12 +8,13 @@ local problem = require "srvthreds.cli.problem"
 local function all_codes()
   local all = {}
   for _, entry in ipairs(require("srvthreds.pattern.codes").list) do all[#all + 1] = entry end
-  for _, list in ipairs { codes.list, model_codes } do table.move(list, 1, #list, #all + 1, all) end
+  local script_codes = require "srvthreds.agent.script_codes"
+  for _, list in ipairs { script_codes.list, codes.list, model_codes } do table.move(list, 1, #list, #all + 1, all) end
   return all
 end
 
 local function normal(word)
-  local letter, number = word:upper():match("^S?R?V?%-?([PC])(%d+)$")
+  local letter, number = word:upper():match("^S?R?V?%-?([PSC])(%d+)$")
   return letter and ("SRV-%s%03d"):format(letter, tonumber(number)) or word:upper()
 end
 
@@ -26,8 +27,8 @@ end
 
 -- docs/errors.md; a test compares the two.
 local function print_docs(all)
-  output.line("<!-- Made by `srvthreds explain docs > docs/errors.md`; edit pattern/codes.lua, cli/codes.lua "
-    .. "and cli/model_codes.lua instead. -->")
+  output.line("<!-- Made by `srvthreds explain docs > docs/errors.md`; edit pattern/codes.lua, agent/script_codes.lua, "
+    .. "cli/codes.lua and cli/model_codes.lua instead. -->")
   output.line("# Errors\n\nThe code at the end of a message, or in an answer's `error`, and what to do about it. "
     .. "`srvthreds explain CODE` says the same.")
   for _, entry in ipairs(all) do
