@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What is older than it must be kept, in small batches, oldest first. Stays: what is not processed, queued or dead; the last
- * row of an inbox (its number must not be given twice) until its participant goes: one who gave no sign of life for as long
- * as anything is kept, takes part in no thred, and has nothing under way.
+ * row of an inbox and of the audit (its number must not be given twice), of an inbox until its participant goes: one who gave
+ * no sign of life for as long as anything is kept, takes part in no thred, and has nothing under way.
  */
 #include <stdlib.h>
 
@@ -16,6 +16,7 @@ struct sweep {
 	int64_t cutoff, inbox_cutoff;
 	int64_t from, to;                 /* events, all of them too old */
 	int64_t archive_from, archive_to; /* of any age */
+	int64_t audit_to;                 /* the oldest of them that are too old */
 	int64_t who, thred, to_who, to_thred;
 	int64_t person, to_person, person_cutoff; /* participants of any age */
 	int64_t gone[PEOPLE];
@@ -83,6 +84,12 @@ static void sweep_work(struct sqlite_read *read, struct sqlite_reader *r)
 	w->archive_to = found[0];
 	if (read->rc == SQLITE_OK)
 		read->rc = ask(r->db,
+			       "select max(n),0 from (select n,at from audit where n<(select max(n) from audit) "
+			       "order by n limit ?2) where at<?1",
+			       (int64_t[]){w->cutoff, OTHER_ROWS}, found);
+	w->audit_to = found[0];
+	if (read->rc == SQLITE_OK)
+		read->rc = ask(r->db,
 			       "select who,thred from (select who,thred from member where (who,thred)>(?1,?2) "
 			       "order by who,thred limit 256) order by who desc,thred desc limit 1",
 			       (int64_t[]){w->who, w->thred}, found);
@@ -129,6 +136,13 @@ static void sweep_archive(struct sqlite *s, const struct sweep *w)
 	struct op_sql *op = sqlite_add_sql(s, "delete from archive where n>? and n<=? and ended<?");
 	sqlite_sql_int(op, w->archive_from);
 	sqlite_sql_int(op, w->archive_to);
+	sqlite_sql_int(op, w->cutoff);
+}
+
+static void sweep_audit(struct sqlite *s, const struct sweep *w)
+{
+	struct op_sql *op = sqlite_add_sql(s, "delete from audit where n<=? and at<?");
+	sqlite_sql_int(op, w->audit_to);
 	sqlite_sql_int(op, w->cutoff);
 }
 
@@ -180,10 +194,12 @@ static bool sweep_found(struct sqlite *s, const struct sweep *w)
 	}
 	if (w->archive_to)
 		sweep_archive(s, w);
+	if (w->audit_to)
+		sweep_audit(s, w);
 	if (w->to_who)
 		sweep_members(s, w);
 	sweep_people(s, w);
-	if (w->to || w->archive_to || w->to_who || w->to_person) {
+	if (w->to || w->archive_to || w->audit_to || w->to_who || w->to_person) {
 		s->sweep_event = w->to ? w->to : w->from;
 		s->sweep_archive = w->archive_to ? w->archive_to : w->archive_from;
 		s->sweep_member[0] = w->to_who ? w->to_who : w->who;

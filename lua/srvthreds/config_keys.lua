@@ -60,7 +60,7 @@ local keys = {
   { key = "inbox.keep", type = "duration", default = "7d", min = 60000,
     help = "how long a participant's messages wait for it" },
   { key = "records.keep", type = "duration", default = "90d", min = 60000,
-    help = "how long records of events and ended threds are kept; not shorter than dedup.keep" },
+    help = "how long records of events, ended threds and the audit are kept; not shorter than dedup.keep" },
 
   { group = "Limits" },
   { key = "limits.event_size", type = "size", default = "1MiB", min = 1024, help = "a larger event is refused" },

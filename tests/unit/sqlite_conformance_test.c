@@ -127,6 +127,26 @@ static void who_has_gone_is_dropped(void **state)
 	bed_close(b);
 }
 
+static void the_audit_goes_with_time_but_for_its_last_number(void **state)
+{
+	enum { OLD = 600 };
+	struct bed *b = *state;
+	struct error e = {0};
+	struct store_options o = {.dedup_keep_ms = 2LL * DAY, .inbox_keep_ms = 2LL * DAY, .records_keep_ms = 2LL * DAY};
+	bed_open(b, &o);
+	for (int i = 0; i < OLD; i++)
+		bed_durable(b, store_put_audit(b->store, runtime_now(b->rt), text("{}"), &e));
+	days(b, 1, "reader");
+	bed_durable(b, store_put_audit(b->store, runtime_now(b->rt), text("{}"), &e));
+	assert_string_equal(ask(b, "select count(*)||' '||min(n)||' '||max(n) from audit"), "601 1 601");
+	days(b, 2, "reader");
+	assert_string_equal(ask(b, "select count(*)||' '||min(n)||' '||max(n) from audit"), "1 601 601");
+	days(b, 4, "reader");
+	bed_durable(b, store_put_audit(b->store, runtime_now(b->rt), text("{}"), &e));
+	assert_string_equal(ask(b, "select n from audit"), "601 602");
+	bed_close(b);
+}
+
 static void an_older_file_is_upgraded(void **state)
 {
 	struct bed *b = *state;
@@ -271,8 +291,9 @@ static void an_event_is_found_by_its_id_in_parts(void **state)
 int main(void)
 {
 	bed = (struct bed){.scheme = "sqlite:", .durable = true, .virtual_time = true};
-	const struct CMUnitTest tests[] = {BED_TEST(who_has_gone_is_dropped), BED_TEST(an_older_file_is_upgraded),
-					   BED_TEST(a_duplicate_of_a_run_is_known),
+	const struct CMUnitTest tests[] = {BED_TEST(who_has_gone_is_dropped),
+					   BED_TEST(the_audit_goes_with_time_but_for_its_last_number),
+					   BED_TEST(an_older_file_is_upgraded), BED_TEST(a_duplicate_of_a_run_is_known),
 					   BED_TEST(an_event_is_found_by_its_id_in_parts)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
