@@ -13,7 +13,7 @@ import pytest
 from harness import load, until
 from mongodb import Missing, Mongo
 from test_docdb import (IN_DEBUG_BUILDS, KILL_POINTS, KILLS, PROFILES, SEED, answer, check, ends_at, events_of,
-                        refused, script, scripts_of, somebody_stays, store, task, write)
+                        refused, script, scripts_of, somebody_stays, stamps_and_made_ids, store, task, write)
 
 
 @pytest.fixture
@@ -83,6 +83,11 @@ def test_scripts_come_one_after_another(servers, mongo, programs):
     all_of_them = [servers(f"--profiles={PROFILES}", f"--docdb={mongo.url}", profile="documents").start()
                    for _ in range(programs)]
     somebody_stays(all_of_them[0], all_of_them[-1])
+
+
+def test_stamps_and_made_ids(documents):
+    with documents.start().connect("p0") as client:
+        stamps_and_made_ids(client)
 
 
 def test_a_server_that_is_away_is_waited_for(documents, mongo):
