@@ -92,6 +92,15 @@ struct bytes parse_text(struct parse *p, uint32_t node)
 	return t;
 }
 
+struct bytes parse_glance(struct parse *p, uint32_t node)
+{
+	struct bytes t;
+	if (parse_node(p, node)->flags & JSON_ESCAPED)
+		return parse_text(p, node);
+	t.data = json_text(p->tree, node, &t.len);
+	return t;
+}
+
 const char *parse_kind(const struct parse *p, uint32_t node)
 {
 	static const char *const kinds[] = {"null",     "a boolean", "a boolean", "a number",
@@ -165,7 +174,7 @@ static int add_container(struct parse *p, const struct place *at, uint32_t node,
 		char index[12];
 		struct bytes key = {index, 0};
 		if (n->kind == JSON_OBJECT) {
-			key = parse_text(p, child++);
+			key = parse_glance(p, child++);
 			here.key = key.data;
 			here.len = key.len;
 			if (check_key(p, &here, key))
@@ -196,11 +205,7 @@ int parse_add(struct parse *p, const struct place *at, uint32_t node, struct buf
 		real = json_float(p->tree, node);
 		return value_name(b, VALUE_DOUBLE, name, len) || buf_add(b, &real, sizeof real) ? -1 : 0;
 	case JSON_STRING: {
-		struct bytes text;
-		if (n->flags & JSON_ESCAPED)
-			text = parse_text(p, node);
-		else
-			text.data = json_text(p->tree, node, &text.len);
+		struct bytes text = parse_glance(p, node);
 		return value_add_text(b, name, len, text.data, text.len);
 	}
 	default:

@@ -39,7 +39,8 @@ static inline const struct json_node *parse_node(const struct parse *p, uint32_t
 {
 	return &p->tree->nodes[node];
 }
-struct bytes parse_text(struct parse *p, uint32_t node); /* of a string node, in the arena */
+struct bytes parse_text(struct parse *p, uint32_t node);   /* of a string node, in the arena, NUL behind it */
+struct bytes parse_glance(struct parse *p, uint32_t node); /* the same, borrowed from the tasks if it can be */
 static inline bool parse_is(struct bytes text, const char *word)
 {
 	return text.len == strlen(word) && memcmp(text.data, word, text.len) == 0;

@@ -81,7 +81,7 @@ static int add_fields(struct parse *p, const struct place *at, uint32_t node, st
 {
 	const struct json_node *n = parse_node(p, node);
 	for (uint32_t key = node + 1; key < n->next; key = parse_node(p, key + 1)->next) {
-		struct bytes name = parse_text(p, key);
+		struct bytes name = parse_glance(p, key);
 		struct place here = {at, name.data, name.len, 0};
 		if (parse_is(name, "id") || parse_is(name, "_id") || is_stamp(name))
 			continue;
