@@ -64,9 +64,11 @@ def stamps_and_made_ids(client):
         before, one = one, answer(client, change, task("getOne", matcher={"id": made}))[1]
         assert one["created"] == before["created"]
         assert one["modified"] > before["modified"]
-    upserted, replaced = answer(client, task("upsert", matcher={"v": 9}, values={}), task("replace", matcher={"v": 8}, values={}))
+    upserted, replaced = answer(client, task("upsert", matcher={"v": 9}, values={}),
+                                task("replace", matcher={"v": 8}, values={}))
     assert len({made, upserted["id"], replaced["id"]}) == 3
-    assert answer(client, task("get", matcher={"v": 9}, selector={"include": ["v"]})) == [[{"id": upserted["id"], "v": 9}]]
+    only = {"include": ["v"]}
+    assert answer(client, task("get", matcher={"v": 9}, selector=only)) == [[{"id": upserted["id"], "v": 9}]]
     assert answer(client, task("count", matcher={"id": replaced["id"]})) == [1]
 
 
@@ -165,7 +167,7 @@ def test_a_changed_script_counts_at_once(servers, tmp_path):
 
 
 def somebody_stays(first, second):
-    """Each script reads what the others write, and none writes what another does. Two clients, perhaps of two programs."""
+    """Each script reads what the others write, and none writes what another does. The clients may be of two programs."""
     people = [f"person {n}" for n in range(8)]
     with first.connect("p0") as one, second.connect("p1") as other:
         answer(one, task("put", values=[{"id": who} for who in people]))
