@@ -22,7 +22,7 @@ enum {
 	RUNS = 3,
 	UNDER_WAY = 16,
 	TEXT = 400,
-	PAIRS = 7,
+	PAIRS = 5,
 	MOST = 400
 };
 
