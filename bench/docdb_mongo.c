@@ -483,6 +483,8 @@ int main(int argc, char **argv)
 	b.db = docdb_open(b.rt, &o, &e);
 	must(b.db, e.message);
 	mongoc_uri_t *uri = mongoc_uri_new(url);
+	mongoc_uri_set_option_as_bool(uri, MONGOC_URI_RETRYREADS, false); /* as ours: else puts are other commands */
+	mongoc_uri_set_option_as_bool(uri, MONGOC_URI_RETRYWRITES, false);
 	b.pool = mongoc_client_pool_new(uri);
 	b.bare = bare_of(b.pool);
 	fill(&b);
