@@ -3,7 +3,8 @@
  * The collector and scripts that take much. Three things would keep the loop for tens of milliseconds: the step that
  * follows a large block, as large as the block; the full collection that follows a refused one; and, in generational
  * mode, every major collection. So the collector is halted when a script takes a large block and goes on at its next
- * instruction without that debt, next to nothing is refused, and while a script holds much the mode is incremental.
+ * instruction without that debt, next to nothing is refused, and while a script holds much the mode is incremental. How
+ * large its steps are, state.c says.
  */
 #include "script/private.h"
 

@@ -9,6 +9,9 @@
 #include "base/lua_error.h"
 #include "script/private.h"
 
+#define DEEP   500 /* calls in each other, of which only the innermost are told */
+#define TRACED 20
+
 static const char *source_name(const lua_Debug *ar)
 {
 	return ar->source[0] == '@' || ar->source[0] == '=' ? ar->source + 1 : ar->short_src;
@@ -133,6 +136,34 @@ static void set_code(lua_State *L, int err, int value)
 	lua_setfield(L, err, "code");
 }
 
+/* luaL_traceback looks for the end of the stack, and at each level from its top on: after thousands of calls, whose records
+ * lie anywhere in memory, that keeps everybody waiting. */
+static void push_deep_traceback(lua_State *L, lua_State *co)
+{
+	lua_Debug ar;
+	int begin = lua_gettop(L);
+	lua_pushliteral(L, "stack traceback:");
+	for (int level = 0; level < TRACED && lua_getstack(co, level, &ar); level++) {
+		lua_getinfo(co, "Sln", &ar);
+		lua_pushfstring(L, "\n\t%s:", ar.short_src);
+		if (ar.currentline > 0)
+			lua_pushfstring(L, "%d:", ar.currentline);
+		lua_pushfstring(L, " in %s '%s'", *ar.namewhat ? ar.namewhat : ar.what, ar.name ? ar.name : "?");
+		lua_concat(L, lua_gettop(L) - begin);
+	}
+	lua_pushfstring(L, "\n\t...\t(more than %d levels)", DEEP);
+	lua_concat(L, 2);
+}
+
+static void push_traceback(lua_State *L, lua_State *co)
+{
+	lua_Debug ar;
+	if (lua_getstack(co, DEEP, &ar))
+		push_deep_traceback(L, co);
+	else
+		luaL_traceback(L, co, NULL, 0);
+}
+
 /* On top: the error value (nil for a killed script). Leaves the error table instead. */
 void script_failure(lua_State *L, struct call *call, int status)
 {
@@ -152,7 +183,7 @@ void script_failure(lua_State *L, struct call *call, int status)
 	lua_settop(L, err);
 	set_code(L, err, value);
 	set_where(L, err, call);
-	luaL_traceback(L, co, NULL, 0);
+	push_traceback(L, co);
 	lua_setfield(L, err, "traceback");
 	lua_insert(L, value);
 	lua_setfield(L, value, "value");

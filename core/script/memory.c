@@ -12,8 +12,8 @@
 
 /* The collector would answer a block of this size with as much work at once. */
 #define HALT_FROM ((size_t)128 << 10)
-/* Whoever asks for so much may be a stack that grows: some 80,000 values. */
-#define STACK_FROM ((size_t)1 << 20)
+/* Whoever asks for so much may be a stack that grows: some 30,000 values, as one with DEPTH_MAX calls may have. */
+#define STACK_FROM ((size_t)1 << 19)
 
 static void owner_release(struct script *s, struct owner *o)
 {
@@ -70,9 +70,9 @@ static void judge_depth(struct script *s, size_t size)
  * stack grows by a new block or by the old one (see script_new_thread). */
 static bool endless(struct script *s, size_t size)
 {
-	if (size < HALT_FROM || !s->running || (size_t)lua_gettop(s->running) < size / 64 || !script_stuck(s->call))
+	if (size < HALT_FROM || !s->running || (size_t)lua_gettop(s->running) < size / 64 || !script_stuck(s))
 		return false;
-	script_kill(s->call, KILL_CPU, "more than %.1f ms in one instruction", (double)SOLID_NS / 1e6);
+	script_kill(s->call, KILL_CPU, "more than %.1f ms in one instruction", (double)INSTRUCTION_NS / 1e6);
 	return true;
 }
 

@@ -24,6 +24,7 @@
 #define MS              INT64_C(1000000) /* ns */
 #define SLICE_NS        (2 * MS)
 #define SOLID_NS        (15 * MS) /* the longest piece where Lua can't yield */
+#define INSTRUCTION_NS  (4 * MS)  /* the longest instruction that makes the stack grow, after the slice */
 #define CPU_MS          200
 #define WALL_MS         2000
 #define MEMORY_BYTES    (32 << 20)
@@ -35,8 +36,8 @@
 #define LOG_BYTES_MAX   (256u << 10)       /* of them together */
 #define PCALL_DEPTH_MAX 190
 #define CLOSE_DEPTH_MAX 100
-#define C_STACK_MAX     ((size_t)2 << 20) /* bytes of it from which on no coroutine is closed inside another's closing */
-#define DEPTH_MAX       50000             /* calls in each other; judged when the stack or what they hold grows large */
+#define C_STACK_MAX     ((size_t)512 << 10) /* bytes of it from which on no coroutine is closed inside another's closing */
+#define DEPTH_MAX       10000             /* calls in each other; judged when the stack or what they hold grows large */
 
 enum script_signal { SIGNAL_NONE, SIGNAL_PREEMPT, SIGNAL_KILL };
 enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_STACK, KILL_WAIT, KILL_COUNT };
@@ -128,6 +129,7 @@ struct script {
 	volatile sig_atomic_t due;   /* a tick passed: C functions look at this */
 	volatile sig_atomic_t over;  /* the slice is over: the hook looks at this */
 	volatile sig_atomic_t armed; /* the timer will fire */
+	volatile int64_t unheard;    /* CPU time of the first tick since an instruction began, 0 = none */
 	int64_t slice_ns;            /* SLICE_NS; tests make it shorter */
 	uint64_t preempted;          /* how often a script was interrupted */
 	enum script_signal signal;   /* why a coroutine of a script yielded */
@@ -227,8 +229,8 @@ static inline void script_tick(lua_State *L, struct script *s)
 /* For a C function that can go on later: is the slice over? Then it returns script_pause at once. */
 bool script_may_pause(lua_State *L, const struct script *s);
 int script_pause(lua_State *L, lua_KContext ctx, lua_KFunction go_on);
-/* It has been in one instruction or C function for longer than the longest piece. */
-bool script_stuck(const struct call *call);
+/* For longer than INSTRUCTION_NS after a tick it has been in one instruction or C function. */
+bool script_stuck(const struct script *s);
 /* The metered call that runs, or NULL when trusted code does. */
 static inline struct call *script_metered(const struct script *s)
 {

@@ -20,9 +20,16 @@ static const char KILLED; /* its address is the error value of a killed script *
 
 static void on_count(lua_State *L, lua_Debug *ar);
 
-void script_arm(lua_State *L)
+/* Lua marks every call on the stack: of thousands that is a millisecond. */
+static void arm(lua_State *L)
 {
 	lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
+}
+
+void script_arm(lua_State *L)
+{
+	if (!lua_gethookmask(L))
+		arm(L);
 }
 
 static void timer_start(struct script *s, int64_t ns)
@@ -49,10 +56,13 @@ static void on_tick(int number, siginfo_t *info, void *context)
 		timer_start(s, left);
 		return;
 	}
+	int64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	if (!s->call->tick_cpu)
-		s->call->tick_cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		s->call->tick_cpu = cpu;
+	if (!s->unheard)
+		s->unheard = cpu;
 	s->due = s->over = 1;
-	script_arm(L);
+	arm(L); /* in any case: what it interrupts may be about to set the hook, or to begin a call */
 	timer_start(s, s->slice_ns);
 }
 
@@ -84,9 +94,9 @@ static int64_t slice_cpu(const struct call *call, int64_t now)
 	return elapsed < slice ? elapsed : slice;
 }
 
-bool script_stuck(const struct call *call)
+bool script_stuck(const struct script *s)
 {
-	return call->tick_cpu && slice_cpu(call, 0) > SOLID_NS;
+	return s->unheard && clock_ns(CLOCK_THREAD_CPUTIME_ID) - s->unheard > INSTRUCTION_NS;
 }
 
 /* The loop thread is the only writer: two stores. */
@@ -101,7 +111,7 @@ static void slice_begin(struct script *s, struct call *call)
 	atomic_store_explicit(&s->watched, call->account ? call->account->names : NULL, memory_order_relaxed);
 	turn(s, true);
 	script_tell_begin(s, call);
-	call->tick_cpu = 0;
+	call->tick_cpu = s->unheard = 0;
 	call->slice_start = clock_ns(CLOCK_MONOTONIC);
 	s->due = s->over = call->kill != KILL_NONE;
 	s->owner = call->owner;
@@ -278,23 +288,32 @@ static inline void be_stuck(struct script *s)
 #endif
 }
 
+static inline void disarm(lua_State *L)
+{
+	lua_sethook(L, NULL, 0, 0);
+}
+
 static void on_count(lua_State *L, lua_Debug *ar)
 {
 	(void)ar;
 	struct script *s = script_of(L);
 	struct call *call = script_metered(s);
-	lua_sethook(L, NULL, 0, 0);
+	s->unheard = 0;
 	if (s->halted)
 		script_resume_collector(L, s);
 	if (call && call->owner->large)
 		script_make_incremental(L, s);
-	if (!call || (!call->kill && !s->over))
+	if (!call || (!call->kill && !s->over)) {
+		disarm(L);
 		return;
+	}
 	bool can_yield = yieldable(L, call);
 	while (judge(L, s, call, !can_yield) && !can_yield)
 		;
 	script_tell_where(L, s, call);
 	be_stuck(s);
+	if (!call->kill && !s->over)
+		disarm(L);
 	if (call->kill) {
 		note_where(L, call);
 		script_arm(L);
@@ -349,6 +368,9 @@ void script_overdue(lua_State *L, struct script *s)
 	struct call *call = script_metered(s);
 	sig_atomic_t over = s->over;
 	s->due = 0;
+	s->unheard = 0;
+	if (s->halted) /* else all that the function leaves would be swept at once behind it */
+		script_resume_collector(L, s);
 	if (!call)
 		return;
 	if (!call->kill)

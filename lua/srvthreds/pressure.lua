@@ -14,8 +14,8 @@ local LOOK_MS = 20
 local TIGHT, HIGH, LOW = 0.35, 0.6, 0.5 -- of the limit; allocated memory is less than what the process takes from the machine
 local QUEUE_HIGH, QUEUE_LOW = 0.9, 0.5 -- at 1 the queue itself makes accepting wait
 local COLLECT_KB = 8192 -- a look
-local LOOSE = { 300, 200 } -- the collector's pause and speed as script_state_new sets them
-local HARD = { 110, 400 }
+local LOOSE = { 400, 20 } -- the collector's pause and speed as script_state_new sets them
+local HARD = { 110, 80 }
 
 local pressure = {}
 pressure.__index = pressure
