@@ -130,6 +130,7 @@ struct script {
 	volatile sig_atomic_t over;  /* the slice is over: the hook looks at this */
 	volatile sig_atomic_t armed; /* the timer will fire */
 	volatile int64_t unheard;    /* CPU time of the first tick since an instruction began, 0 = none */
+	unsigned deaf;               /* ticks that came while one was unheard; the handler's */
 	int64_t slice_ns;            /* SLICE_NS; tests make it shorter */
 	uint64_t preempted;          /* how often a script was interrupted */
 	enum script_signal signal;   /* why a coroutine of a script yielded */

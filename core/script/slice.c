@@ -59,10 +59,13 @@ static void on_tick(int number, siginfo_t *info, void *context)
 	int64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	if (!s->call->tick_cpu)
 		s->call->tick_cpu = cpu;
+	/* Once, while one instruction goes on; again now and then, since what was interrupted may have been about to clear the
+	 * hook or a mark of it. */
+	if (!s->unheard || !lua_gethookmask(L) || ++s->deaf % 8 == 0)
+		arm(L);
 	if (!s->unheard)
 		s->unheard = cpu;
 	s->due = s->over = 1;
-	arm(L); /* in any case: what it interrupts may be about to set the hook, or to begin a call */
 	timer_start(s, s->slice_ns);
 }
 
