@@ -84,7 +84,7 @@ local keys = {
   { key = "pause.events", type = "choice", choices = { "wait", "dead" }, default = "wait",
     help = "events of a paused pattern wait for it, or become dead letters" },
   { key = "pause.waiting", type = "integer", default = 100000, min = 0,
-    help = "so many events wait for one paused pattern; what is more becomes dead letters" },
+    help = "so many events wait for one paused pattern, so many messages for one paused agent; what is more becomes dead letters" },
 
   { group = "Memory" },
   { key = "memory.limit", type = "size", min = 67108864, unset = "half of what the machine or its container has, at least 256MiB",

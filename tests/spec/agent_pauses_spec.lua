@@ -154,6 +154,26 @@ t.test("messages of a paused agent are dead letters, if that is wanted, and can 
   close(w)
 end)
 
+t.test("of so many messages that wait for a paused agent the last stay; those before them are dead letters", function()
+  local w = with_agent { pauses = { after = 1, within = 60000, waiting = 3 } }
+  ask(w, "loop")
+  w:received "ann"
+  for n = 1, 3 do ask(w, "count", n) end
+  w:advance(3000)
+  t.eq(paused(w).waiting, 3)
+  t.eq(#w:dead(), 0)
+  for n = 4, 8 do ask(w, "count", n) end
+  w:advance(2000)
+  t.eq(paused(w).waiting, 3)
+  t.eq(#w:dead(), 5)
+  t.ok(w:dead()[1].error:find("agent worker1 is paused", 1, true), w:dead()[1].error)
+  w:advance(2000)
+  t.eq(#w:dead(), 5)
+  resume(w)
+  t.eq(w:titles "ann", "6, 7, 8")
+  close(w)
+end)
+
 t.test("a pause survives a restart, and so does what waits", function()
   local folder = temp.new()
   local w = with_agent { url = "sqlite:" .. folder.path .. "/a.db", pauses = { after = 1, within = 60000 } }

@@ -10,7 +10,8 @@ local overruns = require "srvthreds.engine.overruns"
 
 local META = "agents.paused" -- meta: agent id -> { since, reason, by, version }
 local RETRY_MS = 1000
-local DEFAULTS = { after = 5, within = 60000, events = "wait" }
+local LOOK_MS = 1000 -- between two looks at how many messages wait
+local DEFAULTS = { after = 5, within = 60000, events = "wait", waiting = 100000 }
 
 local pauses = {}
 pauses.__index = pauses
@@ -22,13 +23,48 @@ function pauses.new(store, options, turn)
   local self = setmetatable({ store = store, turn = turn, held = {}, options = {} }, pauses)
   for key, value in pairs(DEFAULTS) do self.options[key] = options and options[key] or value end
   self.overruns = overruns.new(self.options)
+  self.timer = runtime.timer(function() self:look() end)
   return self
+end
+
+function pauses:stop() self.timer:stop() end
+
+-- Messages wait in the agent's own queue, whose end nobody can take from: what is more than may wait goes at its beginning.
+
+local function look_later(self)
+  if next(self.held) and self.options.events == "wait" then self.timer:start(runtime.now() + LOOK_MS) end
+end
+
+---Do more messages wait than may? Then the agent takes so many of them. In a task.
+function pauses:look()
+  for _, row in ipairs(self.store:queue_counts()) do
+    local p = self.held[row.topic]
+    if p and row.count > self.options.waiting then
+      p.excess = row.count - self.options.waiting
+      self.turn(row.topic)
+    end
+  end
+  look_later(self)
+end
+
+---Does the paused agent take messages all the same? They become dead letters.
+function pauses:takes(id) return self.options.events == "dead" or self.held[id].excess ~= nil end
+
+---A message came to the paused agent. Does it have to wait?
+function pauses:keeps(id)
+  local p = self.held[id]
+  if not p or self.options.events == "dead" then return false end
+  if not p.excess then return true end
+  p.excess = p.excess > 1 and p.excess - 1 or nil
+  if not p.excess then self.turn(id) end
+  return false
 end
 
 ---Who was paused before this start. In a task, before any agent starts.
 function pauses:load()
   local bytes = self.store:meta(META)
   for id, facts in pairs(bytes and json.decode(bytes) or {}) do self.held[id] = facts end
+  look_later(self)
 end
 
 -- An edit ends only the pause that an agent has put on itself.
@@ -64,6 +100,7 @@ function pauses:pause(node, facts)
   node.log.warn(("agent paused: %s; its messages %s: %s"):format(facts.reason,
     self.options.events == "dead" and "become dead letters" or "wait", what_to_do(node.id, facts.by)), {})
   save_soon(self)
+  look_later(self)
   return true
 end
 

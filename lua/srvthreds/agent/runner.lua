@@ -156,6 +156,7 @@ end
 
 -- A message for this agent: what it answers, as one commit with "handled".
 local function handle(node, delivery)
+  if node.runner.pauses:keeps(node.id) then return node.runner.queue:back(delivery) end
   local no = refused(node, delivery)
   if no then return bury(node, delivery, no) end
   local c = context()
@@ -234,7 +235,7 @@ end
 
 -- While it is paused its messages wait on disk, where nobody consumes them.
 local function consume(node)
-  local rests = node.runner.pauses:is_paused(node.id) and node.runner.pauses.options.events ~= "dead"
+  local rests = node.runner.pauses:is_paused(node.id) and not node.runner.pauses:takes(node.id)
   node.runner.queue:consume(node.id, not rests and function(delivery) handle(node, delivery) end or nil)
 end
 
@@ -282,6 +283,7 @@ function runner:reload(file, source)
 end
 
 function runner:stop()
+  self.pauses:stop()
   for _, node in pairs(self.agents) do
     node.stopped = true
     if node.timer then node.timer:stop() end
