@@ -37,7 +37,7 @@
 #define PCALL_DEPTH_MAX 190
 #define CLOSE_DEPTH_MAX 100
 #define C_STACK_MAX     ((size_t)512 << 10) /* bytes of it from which on no coroutine is closed inside another's closing */
-#define DEPTH_MAX       10000             /* calls in each other; judged when the stack or what they hold grows large */
+#define DEPTH_MAX       10000 /* calls in each other; judged when the stack or what they hold grows large */
 
 enum script_signal { SIGNAL_NONE, SIGNAL_PREEMPT, SIGNAL_KILL };
 enum script_kill { KILL_NONE, KILL_CPU, KILL_WALL, KILL_MEMORY, KILL_STACK, KILL_WAIT, KILL_COUNT };
@@ -125,6 +125,7 @@ struct script {
 	const struct call *told;     /* what it says, and where, is of this call */
 	const struct account *told_names;
 	struct call *call;           /* running now, or NULL */
+	lua_CFunction pack, unpack;  /* the stock ones */
 	lua_State *volatile running; /* what the timer's signal may interrupt, or NULL */
 	volatile sig_atomic_t due;   /* a tick passed: C functions look at this */
 	volatile sig_atomic_t over;  /* the slice is over: the hook looks at this */

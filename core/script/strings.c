@@ -108,10 +108,11 @@ static inline size_t check_form(lua_State *L, const char *who)
 	return len;
 }
 
+/* Called often for little: the stock functions stand where they are found soonest. */
 static int s_unpack(lua_State *L)
 {
 	check_form(L, "string.unpack");
-	return stock(L);
+	return script_of(L)->unpack(L);
 }
 
 static int s_packsize(lua_State *L)
@@ -135,14 +136,27 @@ static int s_pack(lua_State *L)
 {
 	if (check_form(L, "string.pack") >= sizeof "c1048577" - 1)
 		check_packed(L);
-	return stock(L);
+	return script_of(L)->pack(L);
 }
 
 static const luaL_Reg guarded[] = {
-	{"byte", s_byte},     {"format", script_format}, {"lower", script_lower},
-	{"pack", s_pack},     {"packsize", s_packsize},  {"rep", s_rep},
-	{"unpack", s_unpack}, {"upper", script_upper},   {NULL, NULL},
+	{"byte", s_byte},
+	{"format", script_format},
+	{"lower", script_lower},
+	{"packsize", s_packsize},
+	{"rep", s_rep},
+	{"upper", script_upper},
+	{NULL, NULL},
 };
+static const luaL_Reg packing[] = {{"pack", s_pack}, {"unpack", s_unpack}, {NULL, NULL}};
+
+static lua_CFunction stock_of(lua_State *L, const char *name)
+{
+	script_push_stock(L, "string", name);
+	lua_CFunction f = lua_tocfunction(L, -1);
+	lua_pop(L, 1);
+	return f;
+}
 
 static void add_guarded(lua_State *L, const char *library, const luaL_Reg *f)
 {
@@ -162,6 +176,9 @@ void script_push_string(lua_State *L)
 	script_copy_stock(L, "string", same);
 	luaL_setfuncs(L, script_find_functions, 0);
 	add_guarded(L, "string", guarded);
+	luaL_setfuncs(L, packing, 0);
+	script_of(L)->pack = stock_of(L, "pack");
+	script_of(L)->unpack = stock_of(L, "unpack");
 }
 
 void script_push_utf8(lua_State *L)
