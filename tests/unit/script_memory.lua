@@ -63,6 +63,14 @@ do
   assert(script.used(context).peak > 9000 * 3 * 16, script.used(context).peak)
 end
 
+-- calls in each other have an end of their own, and only the innermost are told
+do
+  local ok, e = script.call({}, { cpu = 60000, wall = 60000, memory = 64 << 20 }, load("local function f() return 1 + f() end return f()"))
+  assert(not ok and e.kind == "stack", ok or e.kind)
+  assert(e.message:find("memory.lua:1: the script was ended: it made more than 10000 calls in each other", 1, true), e.message)
+  assert(e.traceback:find("memory.lua:1: in", 1, true) and e.traceback:find("more than 500 levels", 1, true), e.traceback)
+end
+
 -- what is kept over the cap is
 do
   local context = {}
@@ -100,6 +108,23 @@ do
   assert(after.scripts - before.scripts < 4096, after.scripts - before.scripts)
   assert(after.total - before.total < 65536, after.total - before.total)
   assert(after.contexts - before.contexts < 20, after.contexts - before.contexts)
+end
+
+-- of the coroutines of many calls at once only some are kept for the next ones
+do
+  local waits = assert(script.load("sleep(1)", "@waits.lua", script.environment { sleep = runtime.sleep }))
+  local function after(n, fn)
+    local ended = 0
+    for _ = 1, n do runtime.spawn(function() fn() ended = ended + 1 end) end
+    while ended < n do runtime.sleep(1) end
+    collect()
+    return script.memory().total
+  end
+  local function call() script.call({}, nil, waits) end
+  after(2000, function() runtime.sleep(1) end) -- the tasks themselves are kept
+  local few = after(64, call)
+  local kept = after(2000, call) - few
+  assert(kept < 500000, kept)
 end
 
 -- also of one that was ended in a coroutine of the pool
