@@ -87,9 +87,9 @@ lua_State *script_state_new(struct runtime *rt)
 	if (!L)
 		abort();
 	lua_atpanic(L, panic);
-	/* Little lives long here: marking it less often is worth the room. A step: 1 KiB taken is answered with work on some
-	 * 2,500 objects. Lua's own would be 8 KiB and 100,000, which is 10 ms where they are in no cache. */
-	lua_gc(L, LUA_GCINC, 400, 20, 10);
+	/* Little lives long here: marking it less often is worth the room. A step: 2 KiB taken are answered with work on some
+	 * 5,000 objects. Lua's own would be 8 KiB and 100,000, which is 10 ms where they are in no cache. */
+	lua_gc(L, LUA_GCINC, 400, 20, 11);
 	check_layout(s);
 	hide_weak_tables(L);
 	script_hostile(s);

@@ -65,8 +65,9 @@ end
 
 -- calls in each other have an end of their own, and only the innermost are told
 do
-  local ok, e = script.call({}, { cpu = 60000, wall = 60000, memory = 64 << 20 }, load("local function f() return 1 + f() end return f()"))
-  assert(not ok and e.kind == "stack", ok or e.kind)
+  local context = {}
+  local ok, e = script.call(context, { cpu = 60000, wall = 60000, memory = 64 << 20 }, load("local function f() return 1 + f() end return f()"))
+  assert(not ok and e.kind == "stack" and script.used(context).peak < 4 << 20, ok or e.kind)
   assert(e.message:find("memory.lua:1: the script was ended: it made more than 10000 calls in each other", 1, true), e.message)
   assert(e.traceback:find("memory.lua:1: in", 1, true) and e.traceback:find("more than 500 levels", 1, true), e.traceback)
 end
