@@ -44,7 +44,8 @@ def tell(quiet, found):
     say("neighbours' p99 without attacks", "ms", quiet, less=True)
     worst = max(found, key=lambda name: statistics.median(found[name]))
     above = sum(p99s[0] >= P99_MS for p99s in found.values())
-    say("neighbours' p99 during each attack", "ms", sorted(statistics.median(p99s) for p99s in found.values()), less=True,
+    medians = sorted(statistics.median(p99s) for p99s in found.values())
+    say("neighbours' p99 during each attack", "ms", medians, less=True,
         passes=P99_MS, notes=f"{len(found)} attacks, {SECONDS * RATE} events each; at first {above} over the mark; "
                              f"worst {worst!r} {statistics.median(found[worst]):.1f} ms")
     for name, p99s in found.items():
