@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Durable steps through the whole engine against the same rows in bare SQLite, which knows duplicates by an index of SQL:
-bench/steps.lua and `bench_store bare` take turns, two seconds each. The engine stands still while the other writes rows
-and batches of the size that it just wrote itself."""
+"""Durable steps through the whole engine against the same rows in bare SQLite, which knows duplicates by an index:
+bench/steps.lua and `bench_store bare` take turns, two seconds each. The engine stands still while the other writes
+rows and batches of the size that it just wrote itself."""
 import json
 import os
 import signal
