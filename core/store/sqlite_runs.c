@@ -201,16 +201,15 @@ int sqlite_runs_write(sqlite3 *db, struct op_run *run)
 	return rc;
 }
 
-/* Rows of a bucket in the order of their hashes, as many as are needed. */
+/* Rows of buckets from entries in the order of their hashes: as many as are needed. */
 static int build_rows(sqlite3_stmt *from, sqlite3_stmt *insert, int64_t *sequence, int64_t *upto)
 {
-	static const size_t most = LARGE;
 	struct run_entry list[LARGE];
 	size_t count = 0;
 	int rc, wrote = SQLITE_OK;
 	while (wrote == SQLITE_OK && (rc = sqlite3_step(from)) == SQLITE_ROW) {
 		struct run_entry e = {sqlite3_column_int64(from, 0), sqlite3_column_int64(from, 1)};
-		if (count == most || (count && run_key(e.hash, 0) != run_key(list->hash, 0))) {
+		if (count == LARGE || (count && run_key(e.hash, 0) != run_key(list->hash, 0))) {
 			wrote = put_row(insert, run_key(list->hash, ++*sequence), list, count);
 			count = 0;
 		}
@@ -219,21 +218,28 @@ static int build_rows(sqlite3_stmt *from, sqlite3_stmt *insert, int64_t *sequenc
 	}
 	if (wrote != SQLITE_OK || rc != SQLITE_DONE)
 		return wrote != SQLITE_OK ? wrote : rc;
-	qsort(list, count, sizeof *list, by_hash);
 	return count ? put_row(insert, run_key(list->hash, ++*sequence), list, count) : SQLITE_OK;
 }
 
 int sqlite_runs_build(sqlite3 *db)
 {
-	sqlite3_stmt *from = NULL, *insert = NULL;
+	/* In the order of the index, so that nothing is sorted; as unsigned numbers those below 0 come last. */
+	static const char *const halves[] = {
+		"select h,n from event indexed by event_h where source>0 and h>=0 order by h",
+		"select h,n from event indexed by event_h where source>0 and h<0 order by h",
+	};
+	sqlite3_stmt *insert = NULL;
 	int64_t sequence = 0, upto = 0;
-	/* As unsigned numbers: those that are negative in SQL come last. */
-	int rc = sqlite3_prepare_v2(db, "select h,n from event where source>0 order by h<0,h,n", -1, &from, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_prepare_v2(db, "insert into run values(?,?)", -1, &insert, NULL);
-	if (rc == SQLITE_OK)
-		rc = build_rows(from, insert, &sequence, &upto);
-	sqlite3_finalize(from);
+	int rc = sqlite3_prepare_v2(db, "insert into run values(?,?)", -1, &insert, NULL);
+	for (size_t i = 0; rc == SQLITE_OK && i < 2; i++) {
+		sqlite3_stmt *from = NULL;
+		rc = sqlite3_prepare_v2(db, halves[i], -1, &from, NULL);
+		if (rc == SQLITE_OK)
+			rc = build_rows(from, insert, &sequence, &upto);
+		sqlite3_finalize(from);
+	}
 	sqlite3_finalize(insert);
-	return rc == SQLITE_OK ? put_numbers(db, upto, sequence) : rc;
+	if (rc == SQLITE_OK)
+		rc = put_numbers(db, upto, sequence);
+	return rc == SQLITE_OK ? sqlite3_exec(db, "drop index event_h", NULL, NULL, NULL) : rc;
 }

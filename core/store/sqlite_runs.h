@@ -41,7 +41,7 @@ struct op_run {
 
 /* Writer thread, within its transaction. A SQLite code. */
 int sqlite_runs_write(sqlite3 *db, struct op_run *run);
-/* All that an older file's index held, at its upgrade, within its transaction. */
+/* What an older file's index event_h holds, in its place; at the upgrade, within its transaction. */
 int sqlite_runs_build(sqlite3 *db);
 /* For each connection that looks events up. */
 int sqlite_seen_define(sqlite3 *db);

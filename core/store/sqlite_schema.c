@@ -43,7 +43,7 @@ static const char *const steps[SQLITE_STORE_SCHEMA - 1] = {
 	"alter table dead add column attempts int;"
 	"alter table participant add column at int;"
 	"update participant set at=%lld",
-	"drop index event_h;create table run(k integer primary key,body blob)",
+	"create table run(k integer primary key,body blob)",
 };
 enum { SCHEMA_WITH_RUNS = 3 };
 
