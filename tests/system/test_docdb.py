@@ -167,7 +167,7 @@ def test_a_changed_script_counts_at_once(servers, tmp_path):
 
 
 def somebody_stays(first, second):
-    """Each script reads what the others write, and none writes what another does. The clients may be of two programs."""
+    """Each script reads what the others write, and none writes what another does. Perhaps by two programs."""
     people = [f"person {n}" for n in range(8)]
     with first.connect("p0") as one, second.connect("p1") as other:
         answer(one, task("put", values=[{"id": who} for who in people]))
