@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { DAY_MS = 86400000, WAIT_FIRST_MS = 4, WAIT_MOST_MS = 500 };
 
@@ -319,6 +321,15 @@ static bool ready(struct dialect *d, struct error *reason)
 }
 
 /* Opening --------------------------------------------------------------------------------------------------------- */
+
+/* At its load libmongoc makes a file of counters in shared memory, which nobody reads here. Its name goes at once: a program
+ * that is killed would leave it for good, and a later one with the same process id would complain on stderr. */
+__attribute__((constructor)) static void forget_counters(void)
+{
+	char name[32];
+	snprintf(name, sizeof name, "/mongoc-%u", (unsigned)getpid());
+	shm_unlink(name);
+}
 
 static void be_silent(mongoc_log_level_t level, const char *domain, const char *message, void *arg)
 {

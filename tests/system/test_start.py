@@ -2,6 +2,7 @@
 """What is refused at start, and what a start takes from the configuration and from the system."""
 import http.client
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,13 @@ def test_the_limit_of_open_files_is_raised(server):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     of_server = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
     assert of_server == (hard, hard) and soft <= hard
+
+
+def test_nothing_is_left_in_shared_memory_by_one_that_is_killed(servers):
+    server = servers().start()
+    pid = server.process.pid
+    server.kill()
+    assert not [file for file in Path("/dev/shm").iterdir() if file.name.endswith(str(pid))]
 
 
 def test_pages_of_other_hosts_need_to_be_named(servers):
