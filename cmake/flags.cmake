@@ -23,6 +23,8 @@ set_source_files_properties(${CMAKE_SOURCE_DIR}/core/observe/metrics.c PROPERTIE
 
 target_compile_options(srvthreds_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
   -Wstrict-prototypes -Wmissing-prototypes -fno-common -fno-omit-frame-pointer)
+# A test of the store doesn't load a database's client, whose load has effects of its own.
+target_link_options(srvthreds_flags INTERFACE -Wl,--as-needed)
 if(SRVTHREDS_WERROR)
   target_compile_options(srvthreds_flags INTERFACE -Werror)
 endif()
