@@ -58,7 +58,9 @@ t.test("ways out that worked elsewhere", function()
     local message = message_of(w, escape)
     local took = (runtime.ticks() - began) / 1e6
     t.ok(escape.file or message:find "test.lua:%d+: ", message)
-    t.ok(message:find(escape.says, 1, true), ("%s\n%s\nsaid %s"):format(escape.from, escape.code or "(a file)", message))
+    -- Where everything is collected again and again, time or the depth of calls runs out before anything else does.
+    local ended = os.getenv "SRVTHREDS_GC" and message:find("the script was ended: ", 1, true)
+    t.ok(ended or message:find(escape.says, 1, true), ("%s\n%s\nsaid %s"):format(escape.from, escape.code or "(a file)", message))
     t.ok(took < 5000, ("%s took %.0f ms"):format(escape.from, took))
     t.eq(watch(w), first, escape.from)
     if escape.from:find "^CVE%-%d+%-%d+" or escape.from:find "^[%w.-]+%.%a+/" then sources[escape.from] = true end
