@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from support.server import PROGRAM, say
-from support.steps_file import sizes, steps_a_commit
+from support.steps_file import sizes
 
 RUNS, SECONDS = 5, 2
 BUILD = os.path.dirname(PROGRAM)
@@ -47,15 +47,14 @@ def paused(engine, turn):
 def measure(folder, bare):
     """A turn of the other side after each run of the engine: pairs that the disk and the machine treat alike."""
     pairs = {"steps": [], "one": []}
-    got = {}
+    got = {"batches": []}
 
-    def turn(what):
+    def turn(what, batch):
         if what == "one":
             return bare.turn(SECONDS / 2, 1, got["rows"])
-        file = str(next(Path(folder).glob("bench-steps-*/srvthreds.db")))
-        got["rows"] = sizes(file)
-        got["batch"] = max(steps_a_commit(file), got.get("batch", 1) // 2)  # a log that began anew tells of few commits
-        return bare.turn(SECONDS, got["batch"], got["rows"])
+        got["rows"] = sizes(str(next(Path(folder).glob("bench-steps-*/srvthreds.db"))))
+        got["batches"].append(round(batch))
+        return bare.turn(SECONDS, got["batches"][-1], got["rows"])
 
     command = [f"{BUILD}/bench_lua", "bench/steps.lua", folder, str(RUNS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as engine:
@@ -63,7 +62,7 @@ def measure(folder, bare):
             row = json.loads(line)
             if "between" in row:
                 what = row["between"]
-                pairs[what].append((row["value"], paused(engine, lambda: turn(what))))
+                pairs[what].append((row["value"], paused(engine, lambda: turn(what, row["batch"]))))
     if engine.returncode or len(pairs["one"]) != RUNS:
         sys.exit(f"bench/steps.lua ended with {engine.returncode}; {pairs}")
     return pairs, got
@@ -83,7 +82,7 @@ def main():
     say("durable steps: whole engine / bare SQLite", "%", [e / b["per_second"] * 100 for e, b in steps],
         passes=60, aim=70,
         notes=f"{middle(e for e, _ in steps):,.0f}/s against {middle(b['per_second'] for _, b in steps):,.0f}/s; "
-              f"batch {got['batch']}; {rows['rows']:.1f} rows and {size} bytes a step (in {rows['in']}, "
+              f"batches of {middle(got['batches']):.0f}; {rows['rows']:.1f} rows and {size} bytes a step (in {rows['in']}, "
               f"out {rows['out']}, state {rows['state']}, records {rows['rec_in']} + {rows['rec_out']}); "
               f"the disk's commit p50 then {middle(b['p50_ms'] for _, b in steps):.2f} ms")
     say("one event at a time: whole engine / bare commit, p50", "times", [e / b["p50_ms"] for e, b in one], less=True,

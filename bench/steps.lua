@@ -5,6 +5,7 @@
 -- Prints a line for each run as well, and "between": bench/ratio.py stops the process there for a turn of the other side.
 
 local json = require "core.json"
+local metrics = require "core.metrics"
 local runtime = require "core.runtime"
 local stores = require "core.store"
 local accept = require "srvthreds.session.accept"
@@ -116,10 +117,15 @@ local function preload()
   pump(OLD, 1024, function(_, slot, durable) step(source_of(slot), durable) end)
 end
 
+local function commits()
+  return tonumber(metrics.text():match 'srvthreds_store_commit_seconds_count{backend="sqlite"} (%d+)')
+end
+
 -- Who reads may stop this process now, before more is measured.
-local function between(what, value)
+---@param batch number steps a commit
+local function between(what, value, batch)
   if not runs then return end
-  print(json.encode { between = what, value = value })
+  print(json.encode { between = what, value = value, batch = batch })
   io.stdout:flush()
   runtime.sleep(200)
 end
@@ -127,7 +133,7 @@ end
 local function steps()
   local rates, cpu, all = {}, os.clock(), 0
   for run = 1, RUNS do
-    local count, t0 = 0, runtime.ticks()
+    local count, t0, before = 0, runtime.ticks(), commits()
     local until_ns = t0 + SECONDS * 1000000000
     local over, running = runtime.channel(), SOURCES * WINDOW
     local ready, next_event = {}, {}
@@ -153,7 +159,7 @@ local function steps()
     for slot = 1, SOURCES * WINDOW do step(source_of(slot), next_event[source_of(slot)]) end
     over:take()
     rates[run] = count / ((runtime.ticks() - t0) / 1e9)
-    between("steps", rates[run])
+    between("steps", rates[run], count / (commits() - before))
     all = all + count
   end
   print(json.encode { what = "processor time of a durable step, all threads", samples = { (os.clock() - cpu) / all * 1e6 },
@@ -176,7 +182,7 @@ local function latency()
     end
     table.sort(times)
     p50[run], p99[run] = times[500], times[990]
-    between("one", p50[run])
+    between("one", p50[run], 1)
   end
   print(json.encode { what = "one event at a time, accepted to committed, p50", samples = p50, unit = "ms", less = true, aim = 0.4 })
   print(json.encode { what = "one event at a time, accepted to committed, p99", samples = p99, unit = "ms", less = true, pass = 5 })
