@@ -15,10 +15,10 @@ local EXPIRIES = 10000 -- in one step
 function bound.step(self, handle, row, now)
   local state = threds.decode(row)
   local pattern = self.patterns:version(state.pattern, state.version)
-  local s = steps.new(self, handle, row.id, row.step + 1, now, pattern, state, row.due)
+  local s = steps.new(self, handle, state.id, state.step + 1, now, pattern, state, state.due)
   if not s.pattern then
     error(codes.error(codes.server, ("thred %s runs pattern %s version %s, which can't be loaded any more")
-      :format(row.id, state.pattern, state.version), { pattern = state.pattern, version = state.version }), 0)
+      :format(s.id, state.pattern, state.version), { pattern = state.pattern, version = state.version }), 0)
   end
   self.patterns:upgrade(s)
   return s
@@ -40,9 +40,11 @@ local function apply(self, s, delivery)
 end
 
 -- Finished threds relay broadcasts while they are kept, also if what ends them comes late; nothing else reaches them.
-local function takes(status, due, delivery)
-  return status == "active"
-    or status == "finished" and delivery.doc.type == "org.wt.client.broadcast" and due ~= nil and due >= delivery.at
+---@param of table|userdata what has the thred's `due`: its row, or the step
+local function takes(status, of, delivery)
+  if status ~= "finished" or delivery.doc.type ~= "org.wt.client.broadcast" then return status == "active" end
+  local due = of.due
+  return due ~= nil and due >= delivery.at
 end
 
 -- One that fails leaves the thred where it was, and the event still comes to its turn.
@@ -69,7 +71,7 @@ end
 local function run(self, handle, row, delivery)
   local s = catch_up(self, bound.step(self, handle, row, delivery.at), delivery.at)
   s:take(delivery.doc, delivery.source)
-  if not takes(s.state.status, s.due, delivery) then
+  if not takes(s.state.status, s, delivery) then
     s:write_log("no_thred", s.state.reaction, s.state.reaction)
     self.offers:moved(s)
     return failure.no_thred(self, delivery, s.id, s)
@@ -83,7 +85,7 @@ end
 
 function bound.handle(self, delivery, thred_id)
   local handle, row = self.store:begin(thred_id)
-  if not row or not takes(row.status, row.due, delivery) then
+  if not row or not takes(row.status, row, delivery) then
     if handle then handle:abort() end
     return failure.no_thred(self, delivery, thred_id)
   end

@@ -186,6 +186,10 @@ local function tell_lines(self, lines)
   for _, line in ipairs(lines[1]) do self.script_log.info(line, fields) end
 end
 
+local function tell_notes(self, notes)
+  for _, note in ipairs(notes) do self.log[note.level](note.message, note.fields) end
+end
+
 local function push_all(self, emitted)
   for i = 1, #emitted do
     local e = emitted[i]
@@ -207,7 +211,7 @@ local function tell(self, item)
     if self.watch then self.watch("step", item) end
   end
   if item.lines then tell_lines(self, item.lines) end
-  for _, note in ipairs(item.notes or {}) do self.log[note.level](note.message, note.fields) end
+  if item.notes then tell_notes(self, item.notes) end
 end
 
 function engine:durable(list)

@@ -92,12 +92,13 @@ local function with_columns(row)
   local state = json.decode(row.state)
   state.pattern, state.version, state.reaction, state.status = row.pattern, row.version, row.reaction, row.status
   state.started, state.reacted = row.started, row.reacted
+  state.id, state.step, state.due = row.id, row.step, row.due
   return state
 end
 
 ---The state of a stored thred: what stands in columns of its row is not in its bytes.
 ---@param row table|userdata as the store gives it: of a look, or of the step that begins
----@return table new at every call
+---@return table new at every call; with `id`, `step` and `due` as they were
 function thred.decode(row)
   local state = type(row) == "table" and with_columns(row) or row:thred()
   state.locals = state.locals or {}
