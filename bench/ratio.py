@@ -62,7 +62,8 @@ def measure(folder, bare):
             row = json.loads(line)
             if "between" in row:
                 what = row["between"]
-                pairs[what].append((row["value"], paused(engine, lambda: turn(what, row["batch"]))))
+                others = paused(engine, lambda: turn(what, row["batch"]))
+                pairs[what].append((row["value"], others))
     if engine.returncode or len(pairs["one"]) != RUNS:
         sys.exit(f"bench/steps.lua ended with {engine.returncode}; {pairs}")
     return pairs, got

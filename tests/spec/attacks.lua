@@ -146,6 +146,8 @@ add("next in a large table", "local t = {} for i = 1, 20000 do t['k' .. i] = i e
 add("pairs of a large table", "local t = {} for i = 1, 1e5 do t['k' .. i] = i end while true do for k in pairs(t) do break end end")
 loops("the iterator of pairs", [[local list, names = pairs { 1, 2, 3 }, pairs { a = 1 } while true do
   for _, v in ipairs { "abc", 7, true, pairs } do pcall(list, v, 0) pcall(names, v) pcall(names) pcall(list) end end]])
+add("keys that share a place in the next size", "local t = {} for j = 1, 65537 do t[j * 131071] = 1 end while true do end")
+add("floats that share a place in all sizes", "local t = {} for j = 1, 60000 do t[1 + j * 2.0 ^ -50] = 1 end while true do end")
 loops("utf8", "local s = ('x'):rep(1e5) while true do utf8.len(s) end")
 loops("pack", "while true do string.pack('c1000', '') end")
 add("a long format of pack", "local s = (' '):rep(1e6) s = s .. s .. s while true do pcall(string.pack, s) pcall(string.unpack, s, '') pcall(string.packsize, s) end")

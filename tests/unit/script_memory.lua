@@ -148,3 +148,32 @@ do
   assert(not ok and e.kind == "memory")
   assert(script.used(context).peak < 2 << 20, script.used(context).peak)
 end
+
+-- A table whose keys would go along each other's chains for long isn't moved; where they lie apart it may be large.
+do
+  local fill = load [[local n, keep, key = ...
+    local t = {}
+    for i = 1, n do local k = key(i) t[k] = true if not keep then t[k] = nil end end
+    return #t]]
+  local function filled(n, key, keep)
+    return script.call({}, { cpu = 60000, wall = 60000, memory = 64 << 20 }, fill, n, keep == nil or keep, load("return " .. key)())
+  end
+  local function collides(n, key)
+    local ok, e = filled(n, key)
+    assert(not ok and e.kind == "cpu" and e.message:find("keys of a table collide", 1, true), key .. ": " .. tostring(e.message or e))
+    assert(e.file == "memory.lua" and e.line == 3, e.message)
+  end
+  -- by the divisor of the next size; a quarter of them; floats that differ where no hash looks
+  for bits = 13, 17 do collides((1 << bits - 1) + 1, ("function(i) return i * ((1 << %d) - 1) end"):format(bits)) end
+  collides(65537, "function(i) return i % 4 == 0 and i * ((1 << 17) - 1) or i * 1000003 end")
+  collides(9000, "function(i) return 1 + i * 2.0 ^ -50 end")
+  collides(9000, "function(i) return -(1 + i * 2.0 ^ -50) end")
+  for _, key in ipairs { "i", "-i", "i * 1000", "i * 4096", "i * 65536", "1790000000000 + i * 60000", "i << 40", "i * 0.5", "i / 1000",
+    "i * 1e10 + 0.5", "1 / i", "tostring(i)", "{}", "function() return i end", "(i * 2654435761) ~ (i << 20)" } do
+    local ok, n = filled(70000, ("function(i) return %s end"):format(key))
+    assert(ok, key .. ": " .. tostring(not ok and n.message))
+  end
+  -- those that went are not counted
+  local ok, n = filled(200000, "function(i) return i * ((1 << 17) - 1) end", false)
+  assert(ok and n == 0, ok or n.message)
+end
