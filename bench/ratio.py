@@ -84,7 +84,8 @@ def main():
         passes=60, aim=70,
         notes=f"{middle(e for e, _ in steps):,.0f}/s against {middle(b['per_second'] for _, b in steps):,.0f}/s; "
               f"batches of {middle(got['batches']):.0f}; {rows['rows']:.1f} rows and {size} bytes a step "
-              f"(in {rows['in']}, out {rows['out']}, state {rows['state']}, records {rows['rec_in']} + {rows['rec_out']}); "
+              f"(in {rows['in']}, out {rows['out']}, state {rows['state']}, "
+              f"records {rows['rec_in']} + {rows['rec_out']}); "
               f"the disk's commit p50 then {middle(b['p50_ms'] for _, b in steps):.2f} ms")
     say("one event at a time: whole engine / bare commit, p50", "times", [e / b["p50_ms"] for e, b in one], less=True,
         passes=3, aim=2,
