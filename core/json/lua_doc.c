@@ -449,9 +449,20 @@ static int l_context(lua_State *L)
 	return 1;
 }
 
+/* bytes(doc [, key]): of the whole, or of that member; nil: it has none. */
 static int l_bytes(lua_State *L)
 {
 	const struct json_doc *doc = check_doc(L, 1);
+	if (!lua_isnoneornil(L, 2)) {
+		size_t len;
+		const char *key = luaL_checklstring(L, 2, &len);
+		uint32_t child = find_key(doc, key, len);
+		if (!child)
+			return 0;
+		const struct json_node *c = &doc->tree->nodes[child];
+		lua_pushlstring(L, doc->tree->bytes + c->start, c->end - c->start);
+		return 1;
+	}
 	const struct json_node *n = &doc->tree->nodes[doc->node];
 	if (doc->root && n->start == 0 && n->end == doc->tree->len &&
 	    lua_getiuservalue(L, 1, VALUE_BYTES) == LUA_TSTRING)

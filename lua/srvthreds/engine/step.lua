@@ -190,7 +190,7 @@ function step:envelope(id, re, head, data, tail)
     self:fail("transform", ("re is the id of an event, a string, not a %s"):format(type(re)))
   end
   local begin, cause = '{"data":', ""
-  if self.event then begin, cause = '{"causedBy":', json.encode(self.event.id) .. ',"data":' end
+  if self.event then begin, cause = '{"causedBy":', (json.bytes(self.event, "id") or "null") .. ',"data":' end
   return begin .. cause .. head .. data .. tail .. ',"id":"' .. id .. (re and '","re":' .. json.encode(re) .. ',' or '",')
     .. '"source":{"id":"SYSTEM","name":"Workthreds Bot"},"thredId":"' .. self.id .. '","time":' .. self.now
     .. ',"type":"org.wt.tell"}'
@@ -309,8 +309,12 @@ function step:write_log(outcome, from, to)
 end
 
 function step:remember(m)
-  for path in next, m.remember do threds.own(self.state, "memory")[path] = true end
-  for path in next, m.forget do threds.own(self.state, "memory")[path] = nil end
+  if m.remember ~= condition.NONE then
+    for path in next, m.remember do threds.own(self.state, "memory")[path] = true end
+  end
+  if m.forget ~= condition.NONE then
+    for path in next, m.forget do threds.own(self.state, "memory")[path] = nil end
+  end
   for i = 1, #m.on_true do self:write_with("on_true", m.on_true[i].on_true) end
 end
 
@@ -357,7 +361,7 @@ function step:apply()
     end
     local feed, to = self:carry_out(m.directives)
     self:echo(took_part)
-    self:join(self.source)
+    if not took_part then self:join(self.source) end
     self:write_log("matched", from, to)
     if not feed then return first end
     self:take(feed)

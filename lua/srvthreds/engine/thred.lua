@@ -36,8 +36,9 @@ function thred.own(state, key)
 end
 
 function thred.takes_part(state, id)
-  for _, p in ipairs(state.participants) do
-    if p == id then return true end
+  local list = state.participants
+  for i = 1, #list do
+    if list[i] == id then return true end
   end
   return false
 end
@@ -110,7 +111,7 @@ function thred.decode(row)
 end
 
 local function unless_empty(t)
-  if next(t) ~= nil then return t end
+  if t ~= NONE and t ~= NO_LIST and next(t) ~= nil then return t end
 end
 
 local stored = {} -- one for all: encoding it waits for nothing
