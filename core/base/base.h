@@ -50,7 +50,11 @@ struct buf {
 };
 
 /* All return 0, or -1 when memory is exhausted (the buffer is unchanged then). */
-int buf_reserve(struct buf *b, size_t more);
+int buf_grow(struct buf *b, size_t more); /* buf_reserve's own */
+static inline int buf_reserve(struct buf *b, size_t more)
+{
+	return b->cap - b->len > more ? 0 : buf_grow(b, more);
+}
 int buf_add(struct buf *b, const void *bytes, size_t len);
 int buf_add_str(struct buf *b, const char *text);
 int buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -6,10 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int buf_reserve(struct buf *b, size_t more)
+int buf_grow(struct buf *b, size_t more)
 {
-	if (b->cap - b->len > more)
-		return 0;
 	size_t cap = b->cap ? b->cap : 64;
 	while (cap - b->len <= more) {
 		if (cap > SIZE_MAX / 2)

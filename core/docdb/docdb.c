@@ -15,6 +15,7 @@ struct docdb {
 	struct runtime *rt;
 	struct docdb_options options; /* with copies of its texts, owned */
 	struct mem mem;
+	struct parse_room room; /* of the loop thread */
 	struct dialect **hosts;
 	size_t parsing; /* requests that a worker thread checks */
 	struct holds holds;
@@ -140,6 +141,7 @@ struct docdb *docdb_open(struct runtime *rt, const struct docdb_options *options
 static void free_docdb(struct docdb *db)
 {
 	holds_scripts(&db->holds, NULL, 0);
+	parse_room_free(&db->room);
 	mem_free(&db->mem);
 	free(db);
 }
@@ -248,7 +250,7 @@ static void go_on_later(void *arg)
 static void check_request(void *arg)
 {
 	struct run *run = arg;
-	run->request = request_parse(&run->db->options, &run->from, run->now, &run->job.failure);
+	run->request = request_parse(&run->db->options, &run->from, run->now, NULL, &run->job.failure);
 }
 
 static void request_checked(void *arg)
@@ -288,7 +290,8 @@ int docdb_run(struct docdb *db, const struct docdb_request *request, docdb_done 
 	int64_t timeout = request->timeout_ms ? request->timeout_ms : db->options.timeout_ms;
 	uint64_t deadline = uv_hrtime() + (uint64_t)timeout * 1000000;
 	bool large = request->tasks.len > LOOP_BYTES;
-	struct request *r = large ? NULL : request_parse(&db->options, request, runtime_now(db->rt), failure);
+	struct request *r = large ? NULL
+				  : request_parse(&db->options, request, runtime_now(db->rt), &db->room, failure);
 	if (!r && !large)
 		return -1;
 	if (r && holds_check(&db->holds, r, failure)) {

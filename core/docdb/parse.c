@@ -79,6 +79,28 @@ int parse_unknown(struct parse *p, const struct place *at, struct bytes key, con
 	return parse_refuse(p, at, ERROR_ARGUMENT, "%.*s isn't allowed here", shown, key.data);
 }
 
+void parse_members(const struct parse *p, uint32_t object, const struct bytes *names, size_t count, uint32_t *nodes)
+{
+	const struct json_node *n = parse_node(p, object);
+	memset(nodes, 0, count * sizeof *nodes);
+	for (uint32_t key = object + 1; key < n->next; key = parse_node(p, key + 1)->next) {
+		const struct json_node *k = parse_node(p, key);
+		if (k->flags & JSON_ESCAPED) { /* no hurry */
+			for (size_t i = 0; i < count; i++)
+				nodes[i] = nodes[i] ? nodes[i]
+						    : json_find(p->tree, object, names[i].data, names[i].len);
+			return;
+		}
+		struct bytes text;
+		text.data = json_text(p->tree, key, &text.len);
+		size_t i = 0;
+		while (i < count && !parse_same(text, names[i]))
+			i++;
+		if (i < count)
+			nodes[i] = key + 1;
+	}
+}
+
 struct bytes parse_text(struct parse *p, uint32_t node)
 {
 	const struct json_node *n = parse_node(p, node);
@@ -236,7 +258,7 @@ int parse_value(struct parse *p, const struct place *at, uint32_t node, struct v
 static int32_t as_index(struct bytes name)
 {
 	int64_t n = 0;
-	if (name.len == 0 || name.len > 9 || (name.len > 1 && *name.data == '0'))
+	if (name.len == 0 || *name.data > '9' || name.len > 9 || (name.len > 1 && *name.data == '0'))
 		return -1;
 	for (size_t i = 0; i < name.len; i++) {
 		if (name.data[i] < '0' || name.data[i] > '9')
@@ -260,16 +282,19 @@ static int split_path(struct parse *p, const struct place *at, struct path *path
 {
 	const char *text = path->text.data, *end = text + path->text.len;
 	uint32_t count = 1;
-	for (const char *c = text; c < end; c++)
+	bool nul = false;
+	for (const char *c = text; c < end; c++) {
 		count += *c == '.';
+		nul |= *c == 0;
+	}
 	if (path->text.len > PATH_BYTES || count > PATH_PARTS)
 		return parse_refuse(p, at, ERROR_ARGUMENT, "a path has at most %d parts and %d bytes", PATH_PARTS,
 				    PATH_BYTES);
-	if (memchr(text, 0, path->text.len))
+	if (nul)
 		return parse_refuse(p, at, ERROR_ARGUMENT, "a path can't contain NUL");
-	path->parts = mem_take(&p->request->mem, count * sizeof *path->parts);
+	path->parts = mem_raw(&p->request->mem, count * sizeof *path->parts);
 	for (path->count = 0; path->count < count; path->count++) {
-		const char *dot = memchr(text, '.', (size_t)(end - text));
+		const char *dot = count > 1 ? memchr(text, '.', (size_t)(end - text)) : NULL;
 		struct bytes part = {text, (size_t)((dot ? dot : end) - text)};
 		if (check_part(p, at, part))
 			return -1;

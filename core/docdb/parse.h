@@ -39,11 +39,21 @@ static inline const struct json_node *parse_node(const struct parse *p, uint32_t
 {
 	return &p->tree->nodes[node];
 }
+/* Of each name the value's node in the object, 0 if it isn't there. */
+void parse_members(const struct parse *p, uint32_t object, const struct bytes *names, size_t count, uint32_t *nodes);
 struct bytes parse_text(struct parse *p, uint32_t node);   /* of a string node, in the arena, NUL behind it */
 struct bytes parse_glance(struct parse *p, uint32_t node); /* the same, borrowed from the tasks if it can be */
 static inline bool parse_is(struct bytes text, const char *word)
 {
 	return text.len == strlen(word) && memcmp(text.data, word, text.len) == 0;
+}
+#define PARSE_WORD(text)                                                                                               \
+	{                                                                                                              \
+		(text), sizeof(text) - 1                                                                               \
+	} /* struct bytes */
+static inline bool parse_same(struct bytes a, struct bytes b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 const char *parse_kind(const struct parse *p, uint32_t node); /* "a number", for messages */
 

@@ -15,59 +15,81 @@ enum {
 	TASKS_MAX = 10000,
 	TASKS_BYTES = 16 << 20,
 	TASKS_DEPTH = 110,
-	SCRATCH = 500
+	SCRATCH = 500,
+	ROOM = 3000,       /* bytes of the arena in the request itself */
+	KEPT = 4096,       /* most nodes of a room */
+	KEPT_BYTES = 65536 /* and of its scratch */
 };
 
 static const struct {
-	const char *name;
+	struct bytes name;
 	int needs;
 } ops[TASK_OPS] = {
-	[TASK_PUT] = {"put", NEEDS_VALUES | WRITES},
-	[TASK_GET_ONE] = {"getOne", NEEDS_MATCHER},
-	[TASK_GET] = {"get", NEEDS_MATCHER},
-	[TASK_UPDATE] = {"update", NEEDS_VALUES | NEEDS_MATCHER | WRITES},
-	[TASK_UPSERT] = {"upsert", NEEDS_VALUES | NEEDS_MATCHER | WRITES},
-	[TASK_REPLACE] = {"replace", NEEDS_VALUES | NEEDS_MATCHER | WRITES},
-	[TASK_DELETE] = {"delete", NEEDS_MATCHER | WRITES},
-	[TASK_COUNT] = {"count", NEEDS_MATCHER},
-	[TASK_RUN] = {"run", NEEDS_VALUES | WRITES},
+	[TASK_PUT] = {PARSE_WORD("put"), NEEDS_VALUES | WRITES},
+	[TASK_GET_ONE] = {PARSE_WORD("getOne"), NEEDS_MATCHER},
+	[TASK_GET] = {PARSE_WORD("get"), NEEDS_MATCHER},
+	[TASK_UPDATE] = {PARSE_WORD("update"), NEEDS_VALUES | NEEDS_MATCHER | WRITES},
+	[TASK_UPSERT] = {PARSE_WORD("upsert"), NEEDS_VALUES | NEEDS_MATCHER | WRITES},
+	[TASK_REPLACE] = {PARSE_WORD("replace"), NEEDS_VALUES | NEEDS_MATCHER | WRITES},
+	[TASK_DELETE] = {PARSE_WORD("delete"), NEEDS_MATCHER | WRITES},
+	[TASK_COUNT] = {PARSE_WORD("count"), NEEDS_MATCHER},
+	[TASK_RUN] = {PARSE_WORD("run"), NEEDS_VALUES | WRITES},
 };
 
-static int text_field(struct parse *p, const struct place *at, uint32_t object, const char *key, struct bytes *text)
+enum { TASK_NAME, TASK_OP, TASK_PARAMS, TASK_OPTIONS, TASK_KEYS };
+static const struct bytes task_keys[TASK_KEYS] = {PARSE_WORD("name"), PARSE_WORD("op"), PARSE_WORD("params"),
+						  PARSE_WORD("options")};
+enum { PARAM_MATCHER, PARAM_VALUES, PARAM_SELECTOR, PARAM_COLLECTOR, PARAM_TYPE, PARAM_KEYS };
+static const struct bytes param_keys[PARAM_KEYS] = {PARSE_WORD("matcher"), PARSE_WORD("values"), PARSE_WORD("selector"),
+						    PARSE_WORD("collector"), PARSE_WORD("type")};
+enum { OPTION_HOST, OPTION_DATABASE, OPTION_KEYS };
+static const struct bytes option_keys[OPTION_KEYS] = {PARSE_WORD("hostString"), PARSE_WORD("dbname")};
+
+/* Is there a text at the node of this key (0: it isn't there)? 1; 0: none, or null; -1: something else. */
+static int has_text(struct parse *p, const struct place *at, uint32_t node, struct bytes key)
 {
-	uint32_t found = json_find(p->tree, object, key, strlen(key));
-	struct place here = {at, key, strlen(key), 0};
-	*text = (struct bytes){NULL, 0};
-	if (!found || parse_node(p, found)->kind == JSON_NULL)
+	struct place here = {at, key.data, key.len, 0};
+	if (!node || parse_node(p, node)->kind == JSON_NULL)
 		return 0;
-	if (parse_node(p, found)->kind != JSON_STRING)
-		return parse_refuse(p, &here, ERROR_ARGUMENT, "is a text, not %s", parse_kind(p, found));
-	*text = parse_text(p, found);
-	return 0;
+	if (parse_node(p, node)->kind != JSON_STRING)
+		return parse_refuse(p, &here, ERROR_ARGUMENT, "is a text, not %s", parse_kind(p, node));
+	return 1;
+}
+
+/* Into the arena. */
+static int text_field(struct parse *p, const struct place *at, uint32_t node, struct bytes key, struct bytes *text)
+{
+	int has = has_text(p, at, node, key);
+	*text = has > 0 ? parse_text(p, node) : (struct bytes){NULL, 0};
+	return has < 0 ? -1 : 0;
+}
+
+static int unknown_op(struct parse *p, const struct place *at, struct bytes op)
+{
+	struct place here = {at, "op", 2, 0};
+	const char *names[TASK_OPS + 1] = {NULL};
+	for (int i = 0; i < TASK_OPS; i++)
+		names[i] = ops[i].name.data;
+	return parse_unknown(p, &here, op, names);
 }
 
 static int find_op(struct parse *p, const struct place *at, uint32_t node, struct task *task)
 {
-	struct place here = {at, "op", 2, 0};
-	const char *names[TASK_OPS + 1] = {NULL};
-	struct bytes op;
-	if (text_field(p, at, node, "op", &op))
-		return -1;
-	if (!op.data)
-		return parse_refuse(p, at, ERROR_MISSING, "op is missing");
-	for (int i = 0; i < TASK_OPS; i++) {
-		names[i] = ops[i].name;
-		if (parse_is(op, ops[i].name)) {
+	int has = has_text(p, at, node, task_keys[TASK_OP]);
+	if (has <= 0)
+		return has ? -1 : parse_refuse(p, at, ERROR_MISSING, "op is missing");
+	struct bytes op = parse_glance(p, node);
+	for (int i = 0; i < TASK_OPS; i++)
+		if (parse_same(op, ops[i].name)) {
 			task->op = (enum task_op)i;
 			return 0;
 		}
-	}
-	return parse_unknown(p, &here, op, names);
+	return unknown_op(p, at, op);
 }
 
-static int check_type(struct parse *p, const struct place *at, uint32_t params, struct task *task)
+static int check_type(struct parse *p, const struct place *at, uint32_t node, struct task *task)
 {
-	if (text_field(p, at, params, "type", &task->type))
+	if (text_field(p, at, node, param_keys[PARAM_TYPE], &task->type))
 		return -1;
 	if (!task->type.data)
 		task->type = p->type;
@@ -85,23 +107,20 @@ static int check_type(struct parse *p, const struct place *at, uint32_t params, 
 	return 0;
 }
 
-static int parse_params(struct parse *p, const struct place *at, uint32_t params, struct task *task)
+static int parse_params(struct parse *p, const struct place *at, uint32_t *nodes, struct task *task)
 {
-	static const char *const keys[] = {"matcher", "values", "selector", "collector"};
-	uint32_t nodes[4];
-	struct place here[4];
-	for (int i = 0; i < 4; i++) {
-		nodes[i] = json_find(p->tree, params, keys[i], strlen(keys[i]));
+	struct place here[PARAM_TYPE];
+	for (int i = 0; i < PARAM_TYPE; i++) {
 		if (nodes[i] && parse_node(p, nodes[i])->kind == JSON_NULL)
 			nodes[i] = 0;
-		here[i] = (struct place){at, keys[i], strlen(keys[i]), 0};
+		here[i] = (struct place){at, param_keys[i].data, param_keys[i].len, 0};
 	}
 	int needs = ops[task->op].needs;
 	if ((needs & NEEDS_MATCHER) && !nodes[0])
 		return parse_refuse(p, at, ERROR_MISSING, "%s needs a matcher; {} matches every document",
-				    ops[task->op].name);
+				    ops[task->op].name.data);
 	if ((needs & NEEDS_VALUES) && !nodes[1])
-		return parse_refuse(p, at, ERROR_MISSING, "%s needs values", ops[task->op].name);
+		return parse_refuse(p, at, ERROR_MISSING, "%s needs values", ops[task->op].name.data);
 	if (nodes[0] && !(task->match = parse_matcher(p, &here[0], nodes[0], true)))
 		return -1;
 	if ((task->op == TASK_PUT || task->op == TASK_REPLACE) && parse_documents(p, &here[1], nodes[1], task))
@@ -135,10 +154,10 @@ static size_t find_host(const struct docdb_options *o, struct bytes name)
 }
 
 /* An event never chooses where we connect: it picks one of the names that were configured. */
-static int parse_where(struct parse *p, const struct place *at, uint32_t node, size_t *host, struct bytes *database)
+static int parse_where(struct parse *p, const struct place *at, uint32_t options, size_t *host, struct bytes *database)
 {
 	const struct docdb_options *o = p->options;
-	uint32_t options = json_find(p->tree, node, "options", 7);
+	uint32_t nodes[OPTION_KEYS];
 	struct place here = {at, "options", 7, 0};
 	struct bytes name = {NULL, 0};
 	*host = p->within ? p->within->host : 0;
@@ -147,13 +166,14 @@ static int parse_where(struct parse *p, const struct place *at, uint32_t node, s
 		return 0;
 	if (parse_node(p, options)->kind != JSON_OBJECT)
 		return parse_refuse(p, &here, ERROR_ARGUMENT, "is an object, not %s", parse_kind(p, options));
-	if (text_field(p, &here, options, "hostString", &name))
+	parse_members(p, options, option_keys, OPTION_KEYS, nodes);
+	if (text_field(p, &here, nodes[OPTION_HOST], option_keys[OPTION_HOST], &name))
 		return -1;
 	if (name.data && (*host = find_host(o, name)) == SIZE_MAX)
 		return parse_refuse(p, &here, ERROR_UNAUTHORIZED,
 				    "hostString \"%.*s\" isn't one of the configured hosts",
 				    name.len > 60 ? 60 : (int)name.len, name.data);
-	if (text_field(p, &here, options, "dbname", &name))
+	if (text_field(p, &here, nodes[OPTION_DATABASE], option_keys[OPTION_DATABASE], &name))
 		return -1;
 	for (size_t i = 0; name.data && i < o->database_count; i++)
 		if (parse_is(name, o->databases[i])) {
@@ -181,12 +201,14 @@ static int parse_task(struct parse *p, const struct place *at, uint32_t node, st
 	note_task(p, task);
 	if (parse_node(p, node)->kind != JSON_OBJECT)
 		return parse_refuse(p, at, ERROR_ARGUMENT, "a task is an object, not %s", parse_kind(p, node));
-	if (text_field(p, at, node, "name", &task->name))
+	uint32_t nodes[TASK_KEYS], inner[PARAM_KEYS];
+	parse_members(p, node, task_keys, TASK_KEYS, nodes);
+	if (text_field(p, at, nodes[TASK_NAME], task_keys[TASK_NAME], &task->name))
 		return -1;
 	note_task(p, task);
-	if (find_op(p, at, node, task))
+	if (find_op(p, at, nodes[TASK_OP], task))
 		return -1;
-	uint32_t params = json_find(p->tree, node, "params", 6);
+	uint32_t params = nodes[TASK_PARAMS];
 	struct place here = {at, "params", 6, 0};
 	if (!params)
 		return parse_refuse(p, at, ERROR_MISSING, "params is missing");
@@ -195,7 +217,8 @@ static int parse_task(struct parse *p, const struct place *at, uint32_t node, st
 	size_t host;
 	struct bytes database;
 	bool writes = (ops[task->op].needs & WRITES) != 0;
-	if (check_type(p, &here, params, task) || parse_where(p, at, node, &host, &database))
+	parse_members(p, params, param_keys, PARAM_KEYS, inner);
+	if (check_type(p, &here, inner[PARAM_TYPE], task) || parse_where(p, at, nodes[TASK_OPTIONS], &host, &database))
 		return -1;
 	if (p->options->view && parse_viewed(p, &here, task, writes))
 		return -1;
@@ -207,7 +230,7 @@ static int parse_task(struct parse *p, const struct place *at, uint32_t node, st
 	unit->writes |= writes;
 	unit->runs |= task->op == TASK_RUN;
 	p->request->runs |= unit->runs;
-	return parse_params(p, &here, params, task) || check_made_id(p, &here, task);
+	return parse_params(p, &here, inner, task) || check_made_id(p, &here, task);
 }
 
 static int parse_unit(struct parse *p, const struct place *at, uint32_t node, struct unit *unit, int item)
@@ -275,19 +298,36 @@ static void no_failure(struct docdb_failure *f)
 	f->item = f->inner = -1;
 }
 
-static struct request *parse_all(struct parse *p, struct bytes tasks)
+void parse_room_free(struct parse_room *room)
+{
+	json_tape_free(&room->tape);
+	buf_free(&room->scratch);
+}
+
+static struct request *new_request(void)
+{
+	struct request *r = xmalloc(sizeof *r + ROOM);
+	memset(r, 0, sizeof *r);
+	mem_begin(&r->mem, r->room, ROOM);
+	return r;
+}
+
+static struct request *parse_all(struct parse *p, struct bytes tasks, struct parse_room *kept)
 {
 	const struct json_limits limits = {.depth = TASKS_DEPTH, .size = TASKS_BYTES};
-	struct json_tape tape = {0};
+	struct parse_room own = {.scratch = {0}}, *room = kept ? kept : &own;
 	struct docdb_failure *failure = p->failure;
 	no_failure(failure);
-	p->tree = &tape.tree;
+	p->tree = &room->tape.tree;
+	p->scratch = room->scratch;
+	p->scratch.len = 0;
 	buf_reserve(&p->scratch, SCRATCH);
-	int rc = json_parse(&tape, tasks.data, tasks.len, &limits, &failure->error);
+	int rc = json_parse(&room->tape, tasks.data, tasks.len, &limits, &failure->error);
 	if (rc == 0)
 		rc = parse_units(p);
-	buf_free(&p->scratch);
-	json_tape_free(&tape);
+	room->scratch = p->scratch;
+	if (!kept || room->tape.cap > KEPT || room->scratch.cap > KEPT_BYTES)
+		parse_room_free(room);
 	if (rc == 0) {
 		no_failure(failure);
 		return p->request;
@@ -299,20 +339,20 @@ static struct request *parse_all(struct parse *p, struct bytes tasks)
 }
 
 struct request *request_parse(const struct docdb_options *options, const struct docdb_request *from, int64_t now,
-			      struct docdb_failure *failure)
+			      struct parse_room *room, struct docdb_failure *failure)
 {
-	struct request *r = xcalloc(1, sizeof *r);
+	struct request *r = new_request();
 	struct parse p = {.request = r, .options = options, .failure = failure};
 	r->now = now;
 	seed(&p, from);
-	return parse_all(&p, from->tasks);
+	return parse_all(&p, from->tasks, room);
 }
 
 struct request *request_parse_within(const struct docdb_options *options, const struct request *outer,
 				     const struct unit *unit, const struct task *task, struct bytes tasks,
 				     uint64_t *made, struct docdb_failure *failure)
 {
-	struct request *r = xcalloc(1, sizeof *r);
+	struct request *r = new_request();
 	struct parse p = {.request = r,
 			  .options = options,
 			  .failure = failure,
@@ -323,7 +363,7 @@ struct request *request_parse_within(const struct docdb_options *options, const 
 	r->now = outer->now;
 	r->deadline = outer->deadline;
 	memcpy(p.seed, outer->mark, sizeof p.seed);
-	r = parse_all(&p, tasks);
+	r = parse_all(&p, tasks, NULL);
 	*made = p.made;
 	return r;
 }

@@ -8,6 +8,7 @@
 
 #include "docdb/docdb.h"
 #include "docdb/mem.h"
+#include "json/json.h"
 #include "regex/regex.h"
 
 enum { PATH_PARTS = 64 };
@@ -147,11 +148,19 @@ struct request {
 	uint64_t deadline;      /* uv_hrtime */
 	struct regex **regexes; /* to be freed */
 	size_t regex_count;
+	alignas(max_align_t) char room[]; /* where `mem` begins */
 };
 
-/* Checks the tasks. NULL with `failure` set; free with request_free. */
+/* Memory that the check of one request leaves to the next, on one thread; {0} to begin with. */
+struct parse_room {
+	struct json_tape tape;
+	struct buf scratch;
+};
+void parse_room_free(struct parse_room *room);
+
+/* Checks the tasks. NULL with `failure` set; free with request_free. `room` may be NULL. */
 struct request *request_parse(const struct docdb_options *options, const struct docdb_request *from, int64_t now,
-			      struct docdb_failure *failure);
+			      struct parse_room *room, struct docdb_failure *failure);
 void request_free(struct request *r);
 /* Tasks of a script: in the host and database of `task`, one of `unit`, with its `type` unless they say another one, and
  * with the time of `outer`. `made` counts the ids that were made. */

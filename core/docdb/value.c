@@ -105,7 +105,11 @@ int value_add(struct buf *b, const char *name, size_t len, struct value v)
 
 int value_add_int64(struct buf *b, const char *name, size_t len, uint8_t type, int64_t n)
 {
-	return value_name(b, type, name, len) || buf_add(b, &n, sizeof n) ? -1 : 0;
+	if (buf_reserve(b, len + 2 + sizeof n) || value_name(b, type, name, len))
+		return -1;
+	memcpy(b->data + b->len, &n, sizeof n);
+	b->len += sizeof n;
+	return 0;
 }
 
 int value_add_text(struct buf *b, const char *name, size_t len, const char *text, size_t text_len)

@@ -27,7 +27,8 @@ struct json_limits {
 };
 
 enum json_kind { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_INT, JSON_FLOAT, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
-enum { JSON_ESCAPED = 1, JSON_UNSORTED = 2 }; /* flags: a string with escapes; set only while parsing */
+/* Flags: a string with escapes. The others only while parsing: keys that aren't in order, in it or in one below it. */
+enum { JSON_ESCAPED = 1, JSON_UNSORTED = 2, JSON_UNSORTED_BELOW = 4 };
 
 struct json_node {
 	uint32_t start, end; /* its bytes, with the quotes of a string */

@@ -225,6 +225,8 @@ static inline place_t close_container(struct scan *s, place_t p)
 {
 	struct json_node *node = &s->tape->nodes[s->parent];
 	s->parent = node->next;
+	if (node->flags && s->parent != UINT32_MAX)
+		s->tape->nodes[s->parent].flags |= JSON_UNSORTED_BELOW;
 	s->depth--;
 	node->next = s->count;
 	node->end = (uint32_t)(p + 1 - s->begin);

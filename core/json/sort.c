@@ -40,10 +40,19 @@ static void sort_keys(const struct json_tree *tree, uint32_t *keys, uint32_t cou
 	}
 }
 
+/* Without escapes, texts of different lengths aren't the same. */
+static inline bool same(const struct json_tree *tree, uint32_t a, uint32_t b)
+{
+	const struct json_node *x = &tree->nodes[a], *y = &tree->nodes[b];
+	if (x->end - x->start != y->end - y->start && !((x->flags | y->flags) & JSON_ESCAPED))
+		return false;
+	return json_compare(tree, a, b) == 0;
+}
+
 static int find_double(struct sorter *s, const uint32_t *keys, uint32_t count)
 {
 	for (uint32_t i = 1; i < count; i++)
-		if (json_compare(s->tree, keys[i - 1], keys[i]) == 0) {
+		if (same(s->tree, keys[i - 1], keys[i])) {
 			uint32_t key = keys[i - 1] > keys[i] ? keys[i - 1] : keys[i];
 			const struct json_node *n = &s->from[key];
 			const unsigned char *at = s->scan->begin + n->start;
@@ -51,6 +60,24 @@ static int find_double(struct sorter *s, const uint32_t *keys, uint32_t count)
 					   n->end - n->start < 80 ? (int)(n->end - n->start) : 80, (const char *)at);
 		}
 	return 0;
+}
+
+/* Nodes that stay as they are, in another place. */
+static inline void copy_run(struct sorter *s, uint32_t node, uint32_t end)
+{
+	const struct json_node *from = &s->from[node], *last = &s->from[end];
+	struct json_node *to = &s->to[s->out];
+	const uint32_t shift = s->out - node;
+	for (; from < last; from++, to++) {
+		*to = *from;
+		to->next += shift;
+	}
+	s->out += end - node;
+}
+
+static inline bool in_order(const struct json_node *n)
+{
+	return !(n->flags & (JSON_UNSORTED | JSON_UNSORTED_BELOW));
 }
 
 static int copy_node(struct sorter *s, uint32_t node);
@@ -69,8 +96,10 @@ static int copy_pairs(struct sorter *s, uint32_t node)
 	s->used += count;
 	int rc = 0;
 	for (uint32_t i = 0; rc == 0 && i < count; i++) {
-		rc = copy_node(s, keys[i]);
-		if (rc == 0)
+		const struct json_node *value = &s->from[keys[i] + 1];
+		bool plain = in_order(value);
+		copy_run(s, keys[i], plain ? value->next : keys[i] + 1);
+		if (!plain)
 			rc = copy_node(s, keys[i] + 1);
 	}
 	s->used -= count;
@@ -81,13 +110,17 @@ static int copy_pairs(struct sorter *s, uint32_t node)
 static int copy_node(struct sorter *s, uint32_t node)
 {
 	const struct json_node *from = &s->from[node];
-	struct json_node *to = &s->to[s->out++];
 	int rc = 0;
+	if (in_order(from)) {
+		copy_run(s, node, from->next);
+		return 0;
+	}
+	struct json_node *to = &s->to[s->out++];
 	*to = *from;
 	to->flags &= JSON_ESCAPED;
 	if (from->kind == JSON_OBJECT) {
 		rc = copy_pairs(s, node);
-	} else if (from->kind == JSON_ARRAY) {
+	} else {
 		for (uint32_t child = node + 1; rc == 0 && child < from->next; child = s->from[child].next)
 			rc = copy_node(s, child);
 	}

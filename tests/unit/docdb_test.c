@@ -210,6 +210,62 @@ static void large_lists(void **state)
 	end(b);
 }
 
+static void refused(struct bed *b, const char *tasks)
+{
+	const struct docdb_request r = {.tasks = {tasks, strlen(tasks)}};
+	assert_int_equal(docdb_run(b->db, &r, done, b, &b->failure), -1);
+}
+
+/* The words of a task may be written with escapes; wherever they stand, they mean the same. */
+static void words_with_escapes(void **state)
+{
+	struct bed *b = *state;
+	begin(b);
+	run(b,
+	    "[{\"\\u006fp\":\"p\\u0075t\",\"params\":{\"valu\\u0065s\":{\"\\u0069d\":\"a\",\"v\":\"\\u0041\"},"
+	    "\"typ\\u0065\":\"c\"},\"options\":{\"dbn\\u0061me\":\"test\",\"\\u0068ostString\":\"main\"}}]",
+	    NULL, 0);
+	assert_string_equal(b->result, "[\"a\"]");
+	run(b,
+	    "[{\"p\\u0061rams\":{\"type\":\"c\",\"m\\u0061tcher\":{\"v\":\"A\"},\"select\\u006fr\":{\"include\":[\"v\"]"
+	    "}},\"op\":\"getOne\"}]",
+	    NULL, 0);
+	assert_string_equal(b->result, "[{\"id\":\"a\",\"v\":\"A\"}]");
+	refused(b, "[{\"n\\u0061me\":\"my\\u0020task\",\"op\":\"c\\u006funts\",\"params\":{\"type\":\"c\"}}]");
+	assert_string_equal(b->failure.name, "my task");
+	assert_non_null(strstr(b->failure.error.message, "did you mean count?"));
+	end(b);
+}
+
+/* The check of one request leaves its memory to the next: nothing of what it was about, and not more than some. */
+static void one_check_after_another(void **state)
+{
+	static const char small[] =
+		"[{\"op\":\"get\",\"params\":{\"type\":\"c\",\"matcher\":{\"z\":1,\"a\":{\"$in\":[2,1]}},"
+		"\"selector\":{\"include\":[\"a\"],\"exclude\":[\"id\"]}}}]";
+	struct bed *b = *state;
+	struct buf tasks = {0};
+	begin(b);
+	run(b, "[{\"op\":\"put\",\"params\":{\"values\":{\"z\":1,\"a\":2},\"type\":\"c\"}}]", NULL, 0);
+	for (int count = 1; count < 8000; count *= 3) {
+		tasks.len = 0;
+		buf_add_str(&tasks, "[{\"op\":\"count\",\"params\":{\"type\":\"c\",\"matcher\":{\"z\":{\"$in\":[");
+		for (int i = 0; i < count; i++)
+			buf_printf(&tasks, "%s%d", i ? "," : "", count - i);
+		buf_add_str(&tasks, "]}}}}]");
+		run(b, tasks.data, NULL, 0);
+		assert_string_equal(b->result, "[1]");
+		run(b, small, NULL, 0);
+		assert_string_equal(b->result, "[[{\"a\":2}]]");
+		refused(b, "[{\"op\":\"get\",\"params\":{\"type\":\"c\",\"matcher\":{\"b\":1,\"a\":[{\"c\":}}}]");
+		assert_int_equal(b->failure.error.code, ERROR_CLIENT);
+		run(b, small, NULL, 0);
+		assert_string_equal(b->result, "[[{\"a\":2}]]");
+	}
+	buf_free(&tasks);
+	end(b);
+}
+
 static void too_much_is_an_error(void **state)
 {
 	struct bed *b = *state;
@@ -356,6 +412,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(slow_queries_hold_nobody_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(closing_answers_everybody, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_lists, setup, teardown),
+		cmocka_unit_test_setup_teardown(words_with_escapes, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_check_after_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_much_is_an_error, setup, teardown),
 		cmocka_unit_test(bad_urls),
 		cmocka_unit_test(keys_sort_as_values),
