@@ -8,25 +8,43 @@
 
 enum { DAY_MS = 86400000 };
 
-void lite_push(struct lite_queue *q, struct job *job)
+static struct job *reverse(struct job *jobs)
 {
-	uv_mutex_lock(&q->mutex);
-	*q->last = job;
-	while (job->next)
-		job = job->next;
-	q->last = &job->next;
-	uv_cond_signal(&q->wake);
-	uv_mutex_unlock(&q->mutex);
+	struct job *list = NULL;
+	for (struct job *job = jobs, *next; job; job = next) {
+		next = job->next;
+		job->next = list;
+		list = job;
+	}
+	return list;
 }
 
-static struct job *take_all(struct lite_queue *q)
+void lite_push(struct lite_queue *q, struct job *jobs)
 {
-	uv_mutex_lock(&q->mutex);
-	struct job *jobs = q->first;
-	q->first = NULL;
-	q->last = &q->first;
-	uv_mutex_unlock(&q->mutex);
-	return jobs;
+	struct job *oldest = jobs, *newest = reverse(jobs), *before = atomic_load(&q->inbox);
+	do
+		oldest->next = before;
+	while (!atomic_compare_exchange_weak(&q->inbox, &before, newest));
+}
+
+void lite_gather(struct lite_queue *q)
+{
+	struct job *newest = atomic_exchange(&q->inbox, NULL);
+	if (!newest)
+		return;
+	*q->last = reverse(newest);
+	q->last = &newest->next;
+}
+
+struct job *lite_take(struct lite_queue *q)
+{
+	lite_gather(q);
+	struct job *job = q->first;
+	if (job && !(q->first = job->next))
+		q->last = &q->first;
+	if (job)
+		job->next = NULL;
+	return job;
 }
 
 void lite_finished(struct lite *s, struct job *jobs)
@@ -38,7 +56,7 @@ void lite_finished(struct lite *s, struct job *jobs)
 
 static void deliver(struct lite *s)
 {
-	for (struct job *job = take_all(&s->finished), *next; job; job = next) {
+	for (struct job *job = reverse(atomic_exchange(&s->finished.inbox, NULL)), *next; job; job = next) {
 		next = job->next;
 		job->next = NULL;
 		job_done(job);
@@ -61,19 +79,10 @@ static void destroy(struct lite *s)
 	for (size_t i = 0; i < 3; i++) {
 		uv_mutex_destroy(&queues[i]->mutex);
 		uv_cond_destroy(&queues[i]->wake);
+		uv_sem_destroy(&queues[i]->pushed);
 	}
 	free(s->path);
 	free(s);
-}
-
-static struct job *take_one(struct lite_queue *q)
-{
-	struct job *job = q->first;
-	if (job && !(q->first = job->next))
-		q->last = &q->first;
-	if (job)
-		job->next = NULL;
-	return job;
 }
 
 static void do_inline(struct lite *s, struct job *job)
@@ -102,7 +111,7 @@ static void run_inline(void *arg)
 		return;
 	}
 	lite_hold_serve(s->writer);
-	for (struct job *job; !s->held.job && (job = take_one(&s->to_write));)
+	for (struct job *job; !s->held.job && (job = lite_take(&s->to_write));)
 		do_inline(s, job);
 	deliver(s);
 }
@@ -118,8 +127,12 @@ static void wake(struct lite *s)
 static void submit(struct dialect *d, struct job *job)
 {
 	struct lite *s = (struct lite *)d;
-	lite_push(!s->inline_ && reads(job) ? &s->to_read : &s->to_write, job);
-	wake(s);
+	struct lite_queue *q = !s->inline_ && reads(job) ? &s->to_read : &s->to_write;
+	lite_push(q, job);
+	if (s->inline_)
+		wake(s);
+	else
+		uv_sem_post(&q->pushed);
 }
 
 static void wish(struct dialect *d, struct job *job, enum lite_wish what, const struct unit *unit,
@@ -174,6 +187,8 @@ static void stop(struct lite_queue *q)
 	q->stop = true;
 	uv_cond_broadcast(&q->wake);
 	uv_mutex_unlock(&q->mutex);
+	for (int i = 0; i < LITE_READERS; i++)
+		uv_sem_post(&q->pushed);
 }
 
 static void join(struct lite *s)
@@ -199,9 +214,7 @@ static void close_sqlite(struct dialect *d)
 		join(s);
 	if (s->held.wish) /* inline: nobody is to serve it any more */
 		lite_push(&s->to_write, s->held.job);
-	for (struct job *job = take_all(&s->to_write), *next; job; job = next) {
-		next = job->next;
-		job->next = NULL;
+	for (struct job *job; (job = lite_take(&s->to_write));) {
 		job_fail(job, NULL, ERROR_SERVER, "the document database is closing");
 		lite_finished(s, job);
 	}
@@ -227,6 +240,7 @@ static struct dialect *open_any(struct runtime *rt, const char *path, const stru
 		queues[i]->last = &queues[i]->first;
 		uv_mutex_init(&queues[i]->mutex);
 		uv_cond_init(&queues[i]->wake);
+		uv_sem_init(&queues[i]->pushed, 0);
 	}
 	s->writer = lite_connect(s, true, e);
 	if (s->writer && (s->inline_ || start_threads(s, e) == 0))

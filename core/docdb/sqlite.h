@@ -84,11 +84,14 @@ struct lite_conn {
 	unsigned snapshot;
 };
 
+/* Who pushes never waits: the loop would stand still while a reader that has the mutex has no processor. */
 struct lite_queue {
-	struct job *first, **last;
-	uv_mutex_t mutex;
-	uv_cond_t wake;
-	bool stop;
+	_Atomic(struct job *) inbox; /* the newest first */
+	struct job *first, **last;   /* what was gathered from there, the oldest first: of who takes */
+	uv_sem_t pushed;             /* where a thread takes: once a push, and LITE_READERS times at the stop */
+	uv_mutex_t mutex; /* to_read: of the readers. to_write: of `held`; the loop takes it for a wish only */
+	uv_cond_t wake;   /* of `held` */
+	atomic_bool stop;
 };
 
 /* Who holds the transaction, and what it waits for; under to_write's mutex. */
@@ -166,7 +169,9 @@ void lite_read_job(struct lite_conn *c, struct job *job);
 void lite_writer(void *arg);
 void lite_reader(void *arg);
 
-void lite_push(struct lite_queue *q, struct job *job);
-void lite_finished(struct lite *s, struct job *jobs); /* a list; any thread */
+void lite_push(struct lite_queue *q, struct job *jobs); /* a list; any thread */
+void lite_gather(struct lite_queue *q);                 /* what was pushed goes behind `first` */
+struct job *lite_take(struct lite_queue *q);            /* gathers; the first, or NULL */
+void lite_finished(struct lite *s, struct job *jobs);   /* a list; any thread */
 
 #endif

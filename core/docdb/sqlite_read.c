@@ -2,7 +2,14 @@
  *
  * Reading tasks, and the threads that do nothing else.
  */
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "docdb/sqlite.h"
+
+enum { NICE = 10 };
 
 static int add_documents(struct lite_conn *c, struct job *job, const struct task *task, sqlite3_stmt *st)
 {
@@ -97,34 +104,37 @@ void lite_read_job(struct lite_conn *c, struct job *job)
 	c->deadline = 0;
 }
 
+/* The next job, NULL at the stop. */
+static struct job *wait_for_job(struct lite_conn *c, struct lite_queue *q)
+{
+	if (!c->in_transaction) {
+		uv_sem_wait(&q->pushed);
+	} else if (uv_sem_trywait(&q->pushed)) { /* an old snapshot holds checkpoints up */
+		lite_run(c, LITE_COMMIT);
+		c->in_transaction = false;
+		uv_sem_wait(&q->pushed);
+	}
+	uv_mutex_lock(&q->mutex);
+	struct job *job = lite_take(q);
+	uv_mutex_unlock(&q->mutex);
+	return job;
+}
+
+/* Searches may take seconds: where processors are few, the loop goes first, and a reader that wakes up doesn't take its
+ * processor away. Where that isn't allowed, they share. */
+static void step_back(void)
+{
+	const struct sched_param none = {0};
+	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+}
+
 void lite_reader(void *arg)
 {
 	struct lite_conn *c = arg;
-	struct lite_queue *q = &c->s->to_read;
-	uv_mutex_lock(&q->mutex);
-	for (;;) {
-		struct job *job = q->first;
-		if (!job && c->in_transaction) { /* an old snapshot holds checkpoints up */
-			uv_mutex_unlock(&q->mutex);
-			lite_run(c, LITE_COMMIT);
-			c->in_transaction = false;
-			uv_mutex_lock(&q->mutex);
-			continue;
-		}
-		if (!job && q->stop)
-			break;
-		if (!job) {
-			uv_cond_wait(&q->wake, &q->mutex);
-			continue;
-		}
-		q->first = job->next;
-		if (!q->first)
-			q->last = &q->first;
-		uv_mutex_unlock(&q->mutex);
-		job->next = NULL;
+	step_back();
+	for (struct job *job; (job = wait_for_job(c, &c->s->to_read));) {
 		lite_read_job(c, job);
 		lite_finished(c->s, job);
-		uv_mutex_lock(&q->mutex);
 	}
-	uv_mutex_unlock(&q->mutex);
 }

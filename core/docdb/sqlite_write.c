@@ -350,21 +350,21 @@ void lite_writer(void *arg)
 {
 	struct lite_conn *c = arg;
 	struct lite_queue *q = &c->s->to_write;
-	uv_mutex_lock(&q->mutex);
 	for (;;) {
-		while (!q->first && !q->stop)
-			uv_cond_wait(&q->wake, &q->mutex);
-		if (!q->first)
-			break;
+		bool stop = q->stop; /* nothing is pushed after it */
+		lite_gather(q);
+		if (!q->first && stop)
+			return;
+		if (!q->first) {
+			uv_sem_wait(&q->pushed);
+			continue;
+		}
 		struct job *jobs = take_batch(q);
-		uv_mutex_unlock(&q->mutex);
 		if (jobs->hold) {
 			lite_hold(c, jobs);
 		} else {
 			lite_write_batch(c, jobs);
 			lite_finished(c->s, jobs);
 		}
-		uv_mutex_lock(&q->mutex);
 	}
-	uv_mutex_unlock(&q->mutex);
 }

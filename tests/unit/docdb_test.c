@@ -2,6 +2,9 @@
  *
  * What the conformance suite can't show: time limits, threads, marks after a restart, closing, order as bytes.
  */
+#include <dirent.h>
+#include <sched.h>
+
 #include "docdb_bed.h"
 
 /* `count` documents whose text is `len` times the letter a and an exclamation mark, in lists of 100. */
@@ -150,6 +153,42 @@ static void slow_queries_hold_nobody_up(void **state)
 	    NULL, 0);
 	until(b, before + 5);
 	assert_int_equal(b->failures, 0);
+	end(b);
+}
+
+/* How many threads of this process are nice and SCHED_BATCH: fields 19 and 41 of stat, counted from the one behind the name. */
+static int threads_that_step_back(void)
+{
+	int found = 0;
+	DIR *all = opendir("/proc/self/task");
+	assert_non_null(all);
+	for (struct dirent *one; (one = readdir(all));) {
+		char path[300], text[1024];
+		long nice, policy;
+		snprintf(path, sizeof path, "/proc/self/task/%s/stat", one->d_name);
+		FILE *file = *one->d_name == '.' ? NULL : fopen(path, "r");
+		char *rest = file && fgets(text, sizeof text, file) ? strrchr(text, ')') : NULL;
+		if (rest &&
+		    sscanf(rest,
+			   ") %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s %*s %*s %*s %*s "
+			   "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld",
+			   &nice, &policy) == 2)
+			found += nice == 10 && policy == SCHED_BATCH;
+		if (file)
+			fclose(file);
+	}
+	closedir(all);
+	return found;
+}
+
+/* The readers, and nobody else: the loop and the writer are as they were. */
+static void readers_step_back(void **state)
+{
+	struct bed *b = *state;
+	begin(b);
+	for (int i = 0; i < 500 && threads_that_step_back() < 4; i++)
+		usleep(10000);
+	assert_int_equal(threads_that_step_back(), 4);
 	end(b);
 }
 
@@ -410,6 +449,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_long_pattern_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(time_over_ends_a_query, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_queries_hold_nobody_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(readers_step_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(closing_answers_everybody, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(words_with_escapes, setup, teardown),
