@@ -81,6 +81,7 @@ static void destroy(struct lite *s)
 		uv_cond_destroy(&queues[i]->wake);
 		uv_sem_destroy(&queues[i]->pushed);
 	}
+	uv_sem_destroy(&s->ended);
 	free(s->path);
 	free(s);
 }
@@ -172,7 +173,7 @@ static int start_threads(struct lite *s, struct error *e)
 			return -1;
 	rc = uv_thread_create(&s->thread, lite_writer, s->writer);
 	for (int i = 0; rc == 0 && i < LITE_READERS; i++)
-		rc = uv_thread_create(&s->readers[i]->thread, lite_reader, s->readers[i]);
+		s->reading += (rc = lite_start_reader(s->readers[i])) == 0;
 	return rc ? error_set(e, ERROR_SERVER, "can't start the document database: %s", uv_strerror(rc)) : 0;
 }
 
@@ -199,11 +200,10 @@ static void join(struct lite *s)
 	}
 	atomic_store(&s->stopping, true); /* what is written was wanted; who only reads is interrupted */
 	stop(&s->to_read);
-	for (int i = 0; i < LITE_READERS; i++) {
-		if (s->readers[i] && s->readers[i]->thread)
-			uv_thread_join(&s->readers[i]->thread);
+	for (; s->reading; s->reading--)
+		uv_sem_wait(&s->ended);
+	for (int i = 0; i < LITE_READERS; i++)
 		lite_disconnect(s->readers[i]);
-	}
 }
 
 static void close_sqlite(struct dialect *d)
@@ -236,6 +236,7 @@ static struct dialect *open_any(struct runtime *rt, const char *path, const stru
 	s->path = xstrdup(path);
 	s->inline_ = in_memory || runtime_is_virtual(rt);
 	s->mark_ms = o->mark_ms ? o->mark_ms : 7 * (int64_t)DAY_MS;
+	uv_sem_init(&s->ended, 0);
 	for (size_t i = 0; i < 3; i++) {
 		queues[i]->last = &queues[i]->first;
 		uv_mutex_init(&queues[i]->mutex);

@@ -5,7 +5,8 @@
  *   loop thread      submit, completions                                          sqlite.c
  *   writer thread    all jobs that wait in one transaction, a savepoint a unit    sqlite_write.c
  *                    or one held unit, until it ends, is undone or is late        sqlite_hold.c
- *   reader threads   a job at a time, each on a connection of its own             sqlite_read.c
+ *   reader threads   a job at a time, each on a connection of its own, which a    sqlite_read.c
+ *                    new thread takes over behind a long job
  *
  * Inline ("memory:", or virtual time): the same on the loop thread, at the end of the turn, on one connection; so while
  * a unit is held, who only reads waits as well.
@@ -78,9 +79,10 @@ struct lite_conn {
 	struct eval ev;
 	struct buf key, document;
 	/* readers: */
-	struct lite_conn *next;
-	uv_thread_t thread;
 	bool in_transaction;
+	bool nice; /* its thread is, and ends after the job; another one waits for `handed` */
+	uv_sem_t handed;
+	uint64_t long_at; /* when the job is a long one, uv_hrtime; 0: never */
 	unsigned snapshot;
 };
 
@@ -110,6 +112,8 @@ struct lite {
 	bool inline_, deferred, closed, threads;
 	struct lite_conn *writer, *readers[LITE_READERS];
 	uv_thread_t thread; /* the writer's */
+	uv_sem_t ended;     /* a reader has, for good */
+	int reading;        /* how many were started */
 	struct lite_queue to_write, to_read, finished;
 	struct lite_held held;
 	uv_async_t done;
@@ -167,7 +171,10 @@ bool lite_hold_wish(struct lite *s, struct job *job, enum lite_wish wish, const 
 
 void lite_read_job(struct lite_conn *c, struct job *job);
 void lite_writer(void *arg);
+int lite_start_reader(struct lite_conn *c); /* 0, or libuv's error */
 void lite_reader(void *arg);
+/* Of a reader's job that turns out to be a long one: others who want the processor go first from now on. */
+void lite_step_back(struct lite_conn *c, uint64_t now);
 
 void lite_push(struct lite_queue *q, struct job *jobs); /* a list; any thread */
 void lite_gather(struct lite_queue *q);                 /* what was pushed goes behind `first` */

@@ -9,7 +9,7 @@
 
 #include "docdb/sqlite.h"
 
-enum { NICE = 10 };
+enum { NICE = 10, LONG_NS = 2000000 };
 
 static int add_documents(struct lite_conn *c, struct job *job, const struct task *task, sqlite3_stmt *st)
 {
@@ -99,9 +99,10 @@ void lite_read_job(struct lite_conn *c, struct job *job)
 		c->catalog = catalog;
 	}
 	c->deadline = job->request->deadline;
+	c->long_at = c->s->threads ? uv_hrtime() + LONG_NS : 0;
 	for (size_t i = job->from; i < job->to && lite_unit(c, job, i) == 0; i++)
 		job->done++;
-	c->deadline = 0;
+	c->deadline = c->long_at = 0;
 }
 
 /* The next job, NULL at the stop. */
@@ -120,21 +121,55 @@ static struct job *wait_for_job(struct lite_conn *c, struct lite_queue *q)
 	return job;
 }
 
-/* Searches may take seconds: where processors are few, the loop goes first, and a reader that wakes up doesn't take its
- * processor away. Where that isn't allowed, they share. */
-static void step_back(void)
+/* Goes on with the connection when the reader that started it has ended its job. */
+static void successor(void *arg)
 {
-	const struct sched_param none = {0};
-	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+	struct lite_conn *c = arg;
+	uv_sem_wait(&c->handed);
+	lite_reader(c);
+}
+
+static int start(struct lite_conn *c, void (*thread)(void *))
+{
+	uv_thread_t id;
+	int rc = uv_thread_create(&id, thread, c);
+	if (rc == 0)
+		pthread_detach(id);
+	return rc;
+}
+
+int lite_start_reader(struct lite_conn *c)
+{
+	return start(c, lite_reader);
+}
+
+/* Nobody may become less nice than he is, nor start who is: the successor is there before. */
+void lite_step_back(struct lite_conn *c, uint64_t now)
+{
+	if (!c->long_at || now < c->long_at)
+		return;
+	c->long_at = 0;
+	if (start(c, successor))
+		return;
+	c->nice = true;
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
 void lite_reader(void *arg)
 {
 	struct lite_conn *c = arg;
-	step_back();
+	const struct sched_param none = {0};
+	/* When it wakes up, it doesn't take the loop's processor away. Where that isn't allowed, it does. */
+	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 	for (struct job *job; (job = wait_for_job(c, &c->s->to_read));) {
 		lite_read_job(c, job);
+		const bool nice = c->nice;
+		c->nice = false;
 		lite_finished(c->s, job);
+		if (nice) {
+			uv_sem_post(&c->handed);
+			return;
+		}
 	}
+	uv_sem_post(&c->s->ended);
 }

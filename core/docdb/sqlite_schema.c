@@ -78,8 +78,11 @@ int lite_fail(struct lite_conn *c, struct job *job, const struct task *task)
 static int interrupted(void *arg)
 {
 	struct lite_conn *c = arg;
-	return atomic_load_explicit(&c->s->stopping, memory_order_relaxed) ||
-	       (c->deadline && uv_hrtime() > c->deadline);
+	if (atomic_load_explicit(&c->s->stopping, memory_order_relaxed))
+		return 1;
+	uint64_t now = c->deadline ? uv_hrtime() : 0;
+	lite_step_back(c, now);
+	return now > c->deadline;
 }
 
 static int prepare_file(struct lite_conn *c)
@@ -125,6 +128,7 @@ struct lite_conn *lite_connect(struct lite *s, bool writes, struct error *e)
 	struct lite_conn *c = xcalloc(1, sizeof *c);
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	c->s = s;
+	uv_sem_init(&c->handed, 0);
 	int rc = sqlite3_open_v2(s->path, &c->db, flags, NULL);
 	if (rc == SQLITE_OK)
 		rc = set_up(c, writes);
@@ -148,5 +152,6 @@ void lite_disconnect(struct lite_conn *c)
 	sqlite3_close(c->db);
 	buf_free(&c->key);
 	buf_free(&c->document);
+	uv_sem_destroy(&c->handed);
 	free(c);
 }

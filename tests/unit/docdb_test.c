@@ -157,7 +157,7 @@ static void slow_queries_hold_nobody_up(void **state)
 }
 
 /* How many threads of this process are nice and SCHED_BATCH: fields 19 and 41 of stat, counted from the one behind the name. */
-static int threads_that_step_back(void)
+static int threads_aside(void)
 {
 	int found = 0;
 	DIR *all = opendir("/proc/self/task");
@@ -181,15 +181,32 @@ static int threads_that_step_back(void)
 	return found;
 }
 
-/* The readers, and nobody else: the loop and the writer are as they were. */
-static void readers_step_back(void **state)
+static void until_aside(int threads)
+{
+	for (int i = 0; i < 1000 && threads_aside() != threads; i++)
+		usleep(5000);
+	assert_int_equal(threads_aside(), threads);
+}
+
+/* Who searches for long leaves the processor to others, and only as long as he does. */
+static void long_searches_step_back(void **state)
 {
 	struct bed *b = *state;
 	begin(b);
-	for (int i = 0; i < 500 && threads_that_step_back() < 4; i++)
-		usleep(10000);
-	assert_int_equal(threads_that_step_back(), 4);
+	until_aside(0);
+	fill(b, 30000, 60);
+	int before = b->answers;
+	for (int round = 0; round < 3; round++) {
+		start_task(b, slow, NULL, 0);
+		start_task(b, slow, NULL, 0);
+		until_aside(2);
+		until(b, before += 2);
+		until_aside(0);
+	}
+	start_task(b, slow, NULL, 0);
+	until_aside(1);
 	end(b);
+	until_aside(0);
 }
 
 static void closing_answers_everybody(void **state)
@@ -449,7 +466,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_long_pattern_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(time_over_ends_a_query, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_queries_hold_nobody_up, setup, teardown),
-		cmocka_unit_test_setup_teardown(readers_step_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(long_searches_step_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(closing_answers_everybody, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(words_with_escapes, setup, teardown),
