@@ -23,7 +23,7 @@ def check(attack, error):
     what = f"{attack['name']}: {error}"
     assert "the script was ended: " in error["message"], what
     assert re.search(r"attacked\.lua:\d+: ", error["message"]), what
-    assert re.search(r"\d+(\.\d+)? (ms|bytes|more bytes|calls)|more than \d+", error["message"]), what
+    assert re.search(r"\d+(\.\d+)? (ms|bytes|more bytes|calls|steps)|more than \d+", error["message"]), what
     assert any(one in error["message"] for one in [*attack["says"], "CPU time"]), what
 
 
