@@ -41,8 +41,9 @@ def catch_up(server):
 
 
 def catch_up_all(server):
-    """Also with what only comes of it: of an event a task for a service, of that the answer."""
-    for _ in range(3):
+    """Also with what only comes of it: of an event a task for a service, of that the answer. Of a small load nothing
+    would be left for the next point then."""
+    for _ in range(3 if load(1000) == 1000 else 1):
         catch_up(server)
 
 
