@@ -351,6 +351,8 @@ void lite_writer(void *arg)
 	struct lite_conn *c = arg;
 	struct lite_queue *q = &c->s->to_write;
 	for (;;) {
+		while (uv_sem_trywait(&q->pushed) == 0)
+			;            /* what these tell of is gathered below */
 		bool stop = q->stop; /* nothing is pushed after it */
 		lite_gather(q);
 		if (!q->first && stop)

@@ -2,11 +2,13 @@
  *
  * Tables whose keys collide. Lua places integers, floats and addresses in a table without a seed, so that a script can
  * choose keys that share one place in the next larger size. The instruction that makes the table larger then takes the
- * square of their number: 65,536 keys 6 s, and nothing can interrupt it. So the keys of large tables are looked at before
- * one of them may move to a new size.
+ * square of their number: 65,536 keys 6 s, and nothing can interrupt it. The same with one long chain and many keys that
+ * each find their place taken by a member of it, which moves away at the cost of the whole chain. So before a large table
+ * may move, what it takes is counted.
  *
  * The nodes of a table are one block of 24 bytes times a power of two. Which table it is that grows, an allocator is not
- * told: all that scripts have are looked at, a sample of each.
+ * told, but a table only grows when each of its nodes has a key (a removed one as well; none becomes nil again): among
+ * all large tables that is hardly ever another one.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,9 +17,9 @@
 
 #include "script/private.h"
 
-#define STEPS_MAX  4000000 /* along chains, in one instruction: some 11 ms at 2.8 ns each */
-#define SAMPLE_MIN 256
-#define SAMPLE_OF  256 /* one of so many nodes */
+#define STEPS_MAX    4000000 /* along chains, in one instruction: some 11 ms at 2.8 ns each, measured */
+#define STEPS_KEY    20 /* and so many a key; keys at random need 13 to 16, since the longest chain counts for all */
+#define ARRAY_LIKELY (UINT64_C(1) << 22) /* keys up to it may go to the array; by themselves 2^21 steps in any size */
 
 /* As Lua 5.4 has it in lobject.h. */
 struct node {
@@ -36,10 +38,6 @@ enum {
 	KEY_FLOAT = LUA_TNUMBER | 16,
 	KEY_DEAD = LUA_NUMTYPES + 2,
 	VALUE_TRUE = LUA_TBOOLEAN | 16
-};
-
-struct slot {
-	uint32_t place, count; /* 0: free */
 };
 
 static uint32_t float_hash(double number)
@@ -64,90 +62,89 @@ static uint32_t place_of(const struct node *n, uint32_t divisor)
 	}
 }
 
-static bool is_live(const struct node *n)
+/* It moves with the others, to a place that its script may have chosen: those of texts have a seed. */
+static bool is_chosen(const struct node *n)
 {
-	return (n->type & 15) != LUA_TNIL && n->key_type != LUA_TNIL && n->key_type != KEY_DEAD;
+	int kind = n->key_type & 15;
+	return (n->type & 15) != LUA_TNIL && n->key_type != KEY_DEAD && kind != LUA_TSTRING && kind != LUA_TBOOLEAN &&
+	       !(n->key_type == KEY_INTEGER && n->key.integer - 1 < ARRAY_LIKELY);
 }
 
-/* The places of texts have a seed: no script knows it. */
-static bool has_chosen_place(const struct node *n)
+/* How many keys with chosen places a table has that may be growing; 0: it isn't, or this is no table. */
+static size_t chosen_keys(const struct node *nodes, size_t count)
 {
-	int type = n->key_type & 15;
-	return type != LUA_TSTRING && type != LUA_TBOOLEAN;
-}
-
-/* Which nodes are looked at must be nobody's guess. */
-static uint64_t next_random(struct script *s)
-{
-	struct tables *t = &s->tables;
-	if (!t->random)
-		t->random = (uint64_t)clock_ns(CLOCK_MONOTONIC) ^ (uint64_t)(uintptr_t)s ^ 0x9e3779b97f4a7c15U;
-	t->random ^= t->random << 13;
-	t->random ^= t->random >> 7;
-	t->random ^= t->random << 17;
-	return t->random * 0x2545f4914f6cdd1dU >> 16;
-}
-
-/* Empty room for that many places; how many slots it has, a power of two. */
-static uint32_t clear_slots(struct tables *t, size_t places)
-{
-	uint32_t slots = 2 * SAMPLE_MIN;
-	while (slots < 2 * places)
-		slots *= 2;
-	if (slots > t->slots_cap) {
-		t->slots = xrealloc(t->slots, slots * sizeof *t->slots);
-		t->slots_cap = slots;
+	size_t chosen = 0;
+	for (size_t i = 0; i < count; i++) {
+		const int64_t next = (int64_t)i + nodes[i].next;
+		if (nodes[i].key_type == LUA_TNIL || next < 0 || next >= (int64_t)count)
+			return 0;
+		chosen += is_chosen(&nodes[i]);
 	}
-	memset(t->slots, 0, slots * sizeof *t->slots);
-	return slots;
+	return chosen;
 }
 
-/* One more key in that place; how many were there before. */
-static uint32_t add_place(struct slot *slots, uint32_t mask, uint32_t place)
+/* The most that it can take to put these keys one after another into a table of `size` nodes. Each goes along the chain
+ * of those before it in its place. The first of a place may find a member of another chain there, and goes along that
+ * chain twice: it looks for itself, and then for who points at that member. */
+static uint64_t steps_to_move(const struct node *nodes, size_t count, size_t size)
 {
-	uint32_t at = place * 0x9e3779b1U & mask;
-	while (slots[at].count && slots[at].place != place)
-		at = (at + 1) & mask;
-	slots[at].place = place;
-	return slots[at].count++;
-}
-
-/* What it takes to put the live nodes of this block one after another into a table of `size` nodes: each goes along the
- * chain of those before it in its place. Estimated from a sample. */
-static double steps_to_move(struct script *s, const struct node *nodes, size_t count, size_t size)
-{
-	size_t sample = count / SAMPLE_OF > SAMPLE_MIN ? count / SAMPLE_OF : SAMPLE_MIN;
-	size_t stride = count / sample, live = 0;
-	uint32_t mask = clear_slots(&s->tables, sample) - 1;
-	double pairs = 0;
-	for (size_t i = 0; i < sample; i++) {
-		const struct node *n = &nodes[i * stride + next_random(s) % stride];
-		if (!is_live(n))
+	uint32_t *chains = xcalloc(size, sizeof *chains);
+	uint64_t steps = 0, places = 0, longest = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (!is_chosen(&nodes[i]))
 			continue;
-		live++;
-		if (has_chosen_place(n))
-			pairs += add_place(s->tables.slots, mask, place_of(n, (uint32_t)size - 1));
+		uint32_t *chain = &chains[place_of(&nodes[i], (uint32_t)size - 1)];
+		places += *chain == 0;
+		steps += (*chain)++;
+		longest = *chain > longest ? *chain : longest;
 	}
-	if (live < 2)
-		return 0;
-	double keys = (double)live / (double)sample * (double)count, sampled = (double)live * (double)(live - 1) / 2;
-	if (keys > 1.25 * (double)size)
-		return 0; /* it has no room for all of them: another table grows */
-	return pairs / sampled * keys * keys / 2;
+	free(chains);
+	return steps + (longest > 1 ? 2 * longest * places : 0);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct node *x = a, *y = b;
+	if (x->key.integer != y->key.integer)
+		return x->key.integer < y->key.integer ? -1 : 1;
+	return x->key_type - y->key_type;
+}
+
+/* An array of as many bytes may look like nodes; but a table has each key once. */
+static bool is_table(const struct node *nodes, size_t count, size_t chosen)
+{
+	struct node *keys = xmalloc(chosen * sizeof *keys);
+	size_t n = 0;
+	for (size_t i = 0; i < count; i++)
+		if (is_chosen(&nodes[i]))
+			keys[n++] = nodes[i];
+	qsort(keys, n, sizeof *keys, compare_keys);
+	size_t i = 1;
+	while (i < n && compare_keys(&keys[i - 1], &keys[i]) != 0)
+		i++;
+	free(keys);
+	return i >= n;
 }
 
 bool script_collides(struct script *s, size_t size)
 {
-	struct tables *t = &s->tables;
-	for (size_t i = 0; i < t->len; i++) {
-		size_t count = t->blocks[i].size / NODE_SIZE;
-		const struct node *nodes = (const struct node *)(t->blocks[i].block + 1);
-		double steps = steps_to_move(s, nodes, count, size / NODE_SIZE);
-		if (steps <= STEPS_MAX)
+	const size_t room = size / NODE_SIZE;
+	if (s->call->kill) /* Lua asks once more, with all collected */
+		return true;
+	for (size_t i = 0; i < s->tables.len; i++) {
+		const size_t count = s->tables.blocks[i].size / NODE_SIZE;
+		const struct node *nodes = (const struct node *)(s->tables.blocks[i].block + 1);
+		const size_t chosen = chosen_keys(nodes, count);
+		if (chosen < NODES_FROM / 2 || chosen > room)
+			continue;
+		const uint64_t steps = steps_to_move(nodes, count, room),
+			       most = STEPS_MAX + STEPS_KEY * (uint64_t)chosen;
+		if (steps <= most || !is_table(nodes, count, chosen))
 			continue;
 		script_kill(s->call, KILL_CPU,
-			    "%.0f steps in one instruction, as keys of a table collide, the limit is %d", steps,
-			    STEPS_MAX);
+			    "a table whose keys collide: up to %llu steps in one instruction to make it larger, the "
+			    "limit is %llu",
+			    (unsigned long long)steps, (unsigned long long)most);
 		return true;
 	}
 	return false;
@@ -177,7 +174,6 @@ void script_table_drop(struct script *s, struct block *b)
 void script_tables_free(struct script *s)
 {
 	free(s->tables.blocks);
-	free(s->tables.slots);
 }
 
 /* In a table of 8 nodes these two have the places 0 and 5. */

@@ -138,7 +138,7 @@ static void *grow_new(struct script *s, size_t kind, size_t size)
 {
 	struct owner *o = s->owner;
 	judge_depth(s, size);
-	bool nodes = kind == 0 && script_is_nodes(size) && o != s->root;
+	bool nodes = kind == 0 && script_is_nodes(size);
 	if (kind == 0 && endless(s, size))
 		return NULL;
 	if (nodes && s->running && script_collides(s, size))

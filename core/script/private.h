@@ -104,7 +104,7 @@ struct call {
 	int seen_line;       /* 0: nowhere yet */
 };
 
-/* The nodes of large tables that scripts have; collide.c. */
+/* The nodes of large tables, whoever has them; collide.c. */
 #define NODE_SIZE  24
 #define NODES_FROM 2048 /* fewer keys are soon moved, even if all collide */
 struct tables {
@@ -113,9 +113,6 @@ struct tables {
 		size_t size; /* bytes */
 	} * blocks;
 	size_t len, cap;
-	struct slot *slots; /* scratch */
-	uint32_t slots_cap;
-	uint64_t random;
 };
 
 struct script {
@@ -207,7 +204,7 @@ static inline bool script_is_nodes(size_t size)
 	size_t count = size / NODE_SIZE;
 	return size >= NODES_FROM * NODE_SIZE && count * NODE_SIZE == size && (count & (count - 1)) == 0;
 }
-/* True: one of the tables would take too long to move into a block of this size, and the script that runs was ended. */
+/* True: a table would take too long to move into a block of this size, and the script that runs was ended. */
 bool script_collides(struct script *s, size_t size);
 void script_table_add(struct script *s, struct block *b, size_t size);
 void script_table_drop(struct script *s, struct block *b);

@@ -151,29 +151,58 @@ end
 
 -- A table whose keys would go along each other's chains for long isn't moved; where they lie apart it may be large.
 do
-  local fill = load [[local n, keep, key = ...
-    local t = {}
-    for i = 1, n do local k = key(i) t[k] = true if not keep then t[k] = nil end end
-    return #t]]
-  local function filled(n, key, keep)
-    return script.call({}, { cpu = 60000, wall = 60000, memory = 64 << 20 }, fill, n, keep == nil or keep, load("return " .. key)())
+  local function run(source)
+    return script.call({}, { cpu = 60000, wall = 60000, memory = 256 << 20 }, load(source))
   end
-  local function collides(n, key)
-    local ok, e = filled(n, key)
-    assert(not ok and e.kind == "cpu" and e.message:find("keys of a table collide", 1, true), key .. ": " .. tostring(e.message or e))
-    assert(e.file == "memory.lua" and e.line == 3, e.message)
+  local function collides(source)
+    local ok, e = run(source)
+    assert(not ok and e.kind == "cpu" and e.message:find("a table whose keys collide: up to %d+ steps"), source .. ": " .. tostring(e and e.message))
+    assert(e.file == "memory.lua" and e.message:find("memory.lua:", 1, true), e.message)
   end
+  local function fine(source)
+    local ok, e = run(source)
+    assert(ok, source .. ": " .. tostring(e and e.message))
+  end
+  local function filled(n, key) return ("local t = {} for i = 1, %d do t[%s] = true end"):format(n, key) end
+
   -- by the divisor of the next size; a quarter of them; floats that differ where no hash looks
-  for bits = 13, 17 do collides((1 << bits - 1) + 1, ("function(i) return i * ((1 << %d) - 1) end"):format(bits)) end
-  collides(65537, "function(i) return i % 4 == 0 and i * ((1 << 17) - 1) or i * 1000003 end")
-  collides(9000, "function(i) return 1 + i * 2.0 ^ -50 end")
-  collides(9000, "function(i) return -(1 + i * 2.0 ^ -50) end")
+  for bits = 13, 17 do collides(filled((1 << bits - 1) + 1, ("i * ((1 << %d) - 1)"):format(bits))) end
+  collides(filled(65537, "i % 4 == 0 and i * ((1 << 17) - 1) or i * 1000003"))
+  collides(filled(9000, "1 + i * 2.0 ^ -50"))
+  collides(filled(9000, "-(1 + i * 2.0 ^ -50)"))
+  -- beside more keys that go to the array then
+  collides [[local t = {}
+    for i = 1, 70000 do t[i + 0.5] = 1 end
+    for i = 1, 70000 do t[i + 0.5] = nil end
+    for i = 1, 60000 do t[i * 65535] = 1 end
+    for i = 1, 72000 do t[i] = 1 end]]
+  -- one chain, and many keys whose places its members take
+  collides [[local now, next_size, t, chain = 1 << 16, 1 << 17, {}, 2000
+    for i = 0, chain - 1 do t[(next_size - 1) * i] = 1 end
+    local place = next_size - 2
+    for i = chain, now - 2 do
+      t[place + (next_size - 1) * ((i - place) % (now - 1))] = 1
+      place = place == next_size - 2 and next_size - chain or place - 1
+    end
+    for i = 1, 4 do t[i / 8] = 1 end]]
+  -- small groups, side by side in the table as it is
+  collides [[local now, next_size, t = 1 << 17, 1 << 18, {}
+    for i = 0, now - 2 do
+      local group = i // 256
+      t[group + (next_size - 1) * ((i - group) % (now - 1))] = 1
+    end
+    for i = 1, 4 do t[i / 8] = 1 end]]
+
   for _, key in ipairs { "i", "-i", "i * 1000", "i * 4096", "i * 65536", "1790000000000 + i * 60000", "i << 40", "i * 0.5", "i / 1000",
     "i * 1e10 + 0.5", "1 / i", "tostring(i)", "{}", "function() return i end", "(i * 2654435761) ~ (i << 20)" } do
-    local ok, n = filled(70000, ("function(i) return %s end"):format(key))
-    assert(ok, key .. ": " .. tostring(not ok and n.message))
+    fine(filled(70000, key))
   end
-  -- those that went are not counted
-  local ok, n = filled(200000, "function(i) return i * ((1 << 17) - 1) end", false)
-  assert(ok and n == 0, ok or n.message)
+  fine(filled((1 << 19) + 1, "1790000000000 + i * 60000")) -- shares the divisor 75 with the next size less one
+  fine(filled((1 << 19) + 1, "math.random(0)"))
+  fine("local t = {} for i = 1, 200000 do t[i * ((1 << 17) - 1)] = true t[i * ((1 << 17) - 1)] = nil end") -- those that went
+  -- arrays that are as large as nodes
+  for _, value in ipairs { "1", "771", "1.5", "{}" } do
+    fine(("local a, v = {}, %s for i = 1, 98304 do a[i] = v end local b = table.pack(table.unpack(a)) %s return b")
+      :format(value, filled(40000, "'k' .. i")))
+  end
 end

@@ -5,9 +5,9 @@
 local script = require "core.script"
 local where = require "srvthreds.pattern.where"
 
-local NONE = {} -- never written
+local condition = {}
 
-local condition = { NONE = NONE }
+local NONE = {} -- never written
 
 local match
 
@@ -100,8 +100,8 @@ end
 ---@field outcome "matched"|"partial"|"not_matched"
 ---@field on_true table conditions whose on_true runs, operands before parents
 ---@field directives table? transform, publish, transition, spawn
----@field remember table<string, boolean> paths of operands that matched now; condition.NONE: none
----@field forget table<string, boolean> paths under a completed `and`; condition.NONE: none
+---@field remember table<string, boolean> paths of operands that matched now
+---@field forget table<string, boolean> paths under a completed `and`
 
 ---What does not match, without looking.
 condition.nothing = { outcome = "not_matched", on_true = NONE, remember = NONE, forget = NONE }

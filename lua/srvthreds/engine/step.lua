@@ -309,12 +309,8 @@ function step:write_log(outcome, from, to)
 end
 
 function step:remember(m)
-  if m.remember ~= condition.NONE then
-    for path in next, m.remember do threds.own(self.state, "memory")[path] = true end
-  end
-  if m.forget ~= condition.NONE then
-    for path in next, m.forget do threds.own(self.state, "memory")[path] = nil end
-  end
+  for path in next, m.remember do threds.own(self.state, "memory")[path] = true end
+  for path in next, m.forget do threds.own(self.state, "memory")[path] = nil end
   for i = 1, #m.on_true do self:write_with("on_true", m.on_true[i].on_true) end
 end
 
