@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- luacheck: no max line length
--- luacheck: read globals stock slice cpu_ms
+-- luacheck: read globals stock slice cpu_ms slower
 -- What scripts see is what docs/sandbox.md lists, no more and no less; and there is no way past it.
 local script = require "core.script"
 local json = require "core.json"
@@ -38,7 +38,7 @@ local doc = json.doc('{"a":1,"b":[1,2,3],"c":{"d":null}}')
 local view = json.view({ a = 1, b = { 1, 2, 3 } })
 local function try(source, ...)
   local fn = assert(script.load(source, "@escape.lua", script.environment { doc = doc, view = view, secret = secret, null = json.null }))
-  return script.call({ now = 0, seed = 1 }, { cpu = 100 }, fn, ...)
+  return script.call({ now = 0, seed = 1 }, { cpu = 100 * slower }, fn, ...)
 end
 local function refused(source)
   local fine, e = try(source)
