@@ -207,6 +207,7 @@ void script_kill(struct call *call, enum script_kill kill, const char *format, .
 static void judge_time(struct call *call, bool solid)
 {
 	const struct owner *o = call->owner;
+	const int64_t solid_max = call->script->hostile ? 20 * SOLID_NS : SOLID_NS; /* a piece of many collections */
 	int64_t now = clock_ns(CLOCK_MONOTONIC), slice = slice_cpu(call, now);
 	int64_t cpu = o->cpu_ns + slice, wall = o->wall_ns + now - call->started;
 	if (cpu > o->cpu_max)
@@ -215,9 +216,9 @@ static void judge_time(struct call *call, bool solid)
 	else if (wall > o->wall_max)
 		script_kill(call, KILL_WALL, "%.1f ms of wall time, the limit is %.1f ms", (double)wall / 1e6,
 			    (double)o->wall_max / 1e6);
-	else if (solid && slice > SOLID_NS)
+	else if (solid && slice > solid_max)
 		script_kill(call, KILL_CPU, "%.1f ms in one piece, where it can't be interrupted; the limit is %.1f ms",
-			    (double)slice / 1e6, (double)SOLID_NS / 1e6);
+			    (double)slice / 1e6, (double)solid_max / 1e6);
 }
 
 /* Collects what is garbage before memory is judged, a bit in each slice; two cycles, since the first may be under way.

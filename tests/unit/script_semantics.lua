@@ -15,7 +15,7 @@ local function in_sandbox(source)
   if not fn then return "error:" .. problem.message end
   local ok, value = script.call({ seed = 1 }, { cpu = 600000, wall = 600000 }, fn)
   if ok then return "ok:" .. tostring(value) end
-  return "error:" .. tostring(value.value)
+  return "error:" .. tostring(value.value or value.message)
 end
 
 local count, before = 0, slice(2000)
