@@ -3,42 +3,44 @@
  * Tables whose keys collide. Lua places integers, floats and addresses in a table without a seed, so that a script can
  * choose keys that share one place in the next larger size. The instruction that makes the table larger then takes the
  * square of their number: 65,536 keys 6 s, and nothing can interrupt it. The same with one long chain and many keys that
- * each find their place taken by a member of it, which moves away at the cost of the whole chain. So before a large table
- * may move, what it takes is counted.
+ * each find their place taken by a member of it, which moves away at the cost of the whole chain.
  *
- * The nodes of a table are one block of 24 bytes times a power of two. Which table it is that grows, an allocator is not
- * told, but a table only grows when each of its nodes has a key (a removed one as well; none becomes nil again): among
- * all large tables that is hardly ever another one.
+ * So Lua's rehash is done once more, without the chains: of each only its length is known, and that is what one look or
+ * one move costs. So the steps come out as they are, and it takes as long as there are keys. See ltable.c of Lua 5.4.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "script/private.h"
+#include "script/nodes.h"
 
-#define STEPS_MAX    4000000 /* along chains, in one instruction: some 11 ms at 2.8 ns each, measured */
-#define STEPS_KEY    20 /* and so many a key; keys at random need 13 to 16, since the longest chain counts for all */
-#define ARRAY_LIKELY (UINT64_C(1) << 22) /* keys up to it may go to the array; by themselves 2^21 steps in any size */
+_Static_assert(sizeof(struct node) == NODE_SIZE && sizeof(struct value) == 16, "values and nodes of Lua 5.4");
 
-/* As Lua 5.4 has it in lobject.h. */
-struct node {
-	uint64_t value;
-	uint8_t type, key_type;
-	int32_t next;
-	union {
-		uint64_t integer;
-		double number;
-	} key;
-};
-_Static_assert(sizeof(struct node) == NODE_SIZE, "a node of a table of Lua 5.4");
+#define SIZES 32 /* of an array: 2^0 and up */
 
 enum {
 	KEY_INTEGER = LUA_TNUMBER,
 	KEY_FLOAT = LUA_TNUMBER | 16,
-	KEY_DEAD = LUA_NUMTYPES + 2,
-	VALUE_TRUE = LUA_TBOOLEAN | 16
+	KEY_TRUE = LUA_TBOOLEAN | 16,
+	KEY_DEAD = LUA_NUMTYPES + 2
 };
+
+struct place {
+	uint32_t main; /* where the key that is here belongs, from 1; 0: free */
+	uint32_t len;  /* of the chain of those that belong here */
+};
+
+struct simulation {
+	struct place *places;
+	uint32_t size, free; /* all from there on are taken, as far as Lua looked */
+	uint64_t array;      /* integers up to it go there */
+	struct moving all;
+};
+
+static bool is_nil(uint8_t type)
+{
+	return (type & 15) == LUA_TNIL;
+}
 
 static uint32_t float_hash(double number)
 {
@@ -50,126 +52,161 @@ static uint32_t float_hash(double number)
 	return u <= INT32_MAX ? u : ~u;
 }
 
-static uint32_t place_of(const struct node *n, uint32_t divisor)
+static uint32_t place_of(const struct node *n, uint32_t size)
 {
-	switch (n->key_type) {
+	switch (n->key_type & 63) {
 	case KEY_INTEGER:
-		return (uint32_t)(n->key.integer % divisor);
+		return (uint32_t)(n->key.integer % (size - 1));
 	case KEY_FLOAT:
-		return float_hash(n->key.number) % divisor;
+		return float_hash(n->key.number) % (size - 1);
+	case LUA_TSTRING:
+	case LUA_TSTRING | 16:
+		return n->key.text->hash & (size - 1);
+	case LUA_TBOOLEAN:
+	case KEY_TRUE:
+		return n->key_type == KEY_TRUE;
 	default:
-		return (uint32_t)n->key.integer % divisor;
+		return (uint32_t)n->key.integer % (size - 1);
 	}
 }
 
-/* It moves with the others, to a place that its script may have chosen: those of texts have a seed. */
-static bool is_chosen(const struct node *n)
+/* A new key looks along the chain of who is in its place. If that one is there by right, the key goes to a free place;
+ * else the one moves there, for which its chain is gone along from the beginning up to it: both together are the chain. */
+static void put(struct simulation *m, uint32_t at)
 {
-	int kind = n->key_type & 15;
-	return (n->type & 15) != LUA_TNIL && n->key_type != KEY_DEAD && kind != LUA_TSTRING && kind != LUA_TBOOLEAN &&
-	       !(n->key_type == KEY_INTEGER && n->key.integer - 1 < ARRAY_LIKELY);
-}
-
-/* How many keys with chosen places a table has that may be growing; 0: it isn't, or this is no table. */
-static size_t chosen_keys(const struct node *nodes, size_t count)
-{
-	size_t chosen = 0;
-	for (size_t i = 0; i < count; i++) {
-		const int64_t next = (int64_t)i + nodes[i].next;
-		if (nodes[i].key_type == LUA_TNIL || next < 0 || next >= (int64_t)count)
-			return 0;
-		chosen += is_chosen(&nodes[i]);
+	struct place *p = &m->places[at];
+	m->all.keys++;
+	if (p->main) {
+		m->all.steps += m->places[p->main - 1].len;
+		while (m->places[--m->free].main)
+			;
+		m->places[m->free].main = p->main;
+		if (p->main == at + 1) {
+			p->len++;
+			return;
+		}
 	}
-	return chosen;
+	p->main = at + 1;
+	p->len = 1;
 }
 
-/* The most that it can take to put these keys one after another into a table of `size` nodes. Each goes along the chain
- * of those before it in its place. The first of a place may find a member of another chain there, and goes along that
- * chain twice: it looks for itself, and then for who points at that member. */
-static uint64_t steps_to_move(const struct node *nodes, size_t count, size_t size)
+static bool in_array(const struct node *n, uint64_t size)
 {
-	uint32_t *chains = xcalloc(size, sizeof *chains);
-	uint64_t steps = 0, places = 0, longest = 0;
-	for (size_t i = 0; i < count; i++) {
-		if (!is_chosen(&nodes[i]))
+	return n->key_type == KEY_INTEGER && n->key.integer - 1 < size;
+}
+
+static struct moving simulate(const struct table *t, size_t room, uint64_t array)
+{
+	struct simulation m = {.size = (uint32_t)room, .free = (uint32_t)room, .array = array};
+	m.places = xcalloc(room, sizeof *m.places);
+	for (uint64_t i = array; i < t->array_len; i++) /* an array that becomes smaller goes first */
+		if (!is_nil(t->array[i].type))
+			put(&m, (uint32_t)((i + 1) % (room - 1)));
+	for (size_t i = 0; i < (size_t)1 << t->log_nodes; i++)
+		if (!is_nil(t->nodes[i].type) && !in_array(&t->nodes[i], array))
+			put(&m, place_of(&t->nodes[i], m.size));
+	free(m.places);
+	return m.all;
+}
+
+bool script_nodes_full(const struct table *t)
+{
+	for (size_t i = 0; i < (size_t)1 << t->log_nodes; i++)
+		if (t->nodes[i].key_type == LUA_TNIL)
+			return false;
+	return true;
+}
+
+static int log2_up(uint64_t n)
+{
+	return n <= 1 ? 0 : 64 - __builtin_clzll(n - 1);
+}
+
+struct census {
+	uint64_t keys, below[SIZES]; /* integers up to 2^i */
+};
+
+static struct census census_of(const struct table *t)
+{
+	struct census c = {0};
+	for (uint64_t i = 0; i < t->array_len; i++)
+		if (!is_nil(t->array[i].type))
+			c.keys++, c.below[log2_up(i + 1)]++;
+	for (size_t i = 0; i < (size_t)1 << t->log_nodes; i++) {
+		if (is_nil(t->nodes[i].type))
 			continue;
-		uint32_t *chain = &chains[place_of(&nodes[i], (uint32_t)size - 1)];
-		places += *chain == 0;
-		steps += (*chain)++;
-		longest = *chain > longest ? *chain : longest;
+		c.keys++;
+		if (in_array(&t->nodes[i], UINT64_C(1) << (SIZES - 1)))
+			c.below[log2_up(t->nodes[i].key.integer)]++;
 	}
-	free(chains);
-	return steps + (longest > 1 ? 2 * longest * places : 0);
+	for (int i = 1; i < SIZES; i++)
+		c.below[i] += c.below[i - 1];
+	return c;
 }
 
-bool script_collides(struct script *s, size_t size)
+/* The largest array that is more than half full, -1: none; `more`: with so many integers that aren't in the table yet. */
+static int array_of(const struct census *c, uint64_t more)
 {
-	const size_t room = size / NODE_SIZE;
-	if (s->call->kill) /* Lua asks once more, with all collected */
-		return true;
-	for (size_t i = 0; i < s->tables.len; i++) {
-		const size_t count = s->tables.blocks[i].size / NODE_SIZE;
-		const struct node *nodes = (const struct node *)(s->tables.blocks[i].block + 1);
-		const size_t chosen = chosen_keys(nodes, count);
-		if (chosen < NODES_FROM / 2 || chosen > room)
+	for (int i = SIZES - 1; i >= 0; i--)
+		if (c->below[i] + more > (UINT64_C(1) << i) / 2)
+			return i;
+	return -1;
+}
+
+/* The key for which the table grows isn't known: it may be the one that fills the array. */
+struct moving script_growth(const struct table *t, size_t room)
+{
+	struct moving most = {0};
+	const struct census c = census_of(t);
+	const int arrays[] = {array_of(&c, 0), array_of(&c, 1)};
+	for (int i = 0; i < 2; i++) {
+		const uint64_t keys = c.keys - (arrays[i] < 0 ? 0 : c.below[arrays[i]]);
+		if ((i == 1 && arrays[1] == arrays[0]) ||
+		    (log2_up(keys) != log2_up(room) && log2_up(keys + 1) != log2_up(room)))
 			continue;
-		const uint64_t steps = steps_to_move(nodes, count, room),
-			       most = STEPS_MAX + STEPS_KEY * (uint64_t)chosen;
-		if (steps <= most)
-			continue;
-		script_kill(s->call, KILL_CPU,
-			    "a table whose keys collide: up to %llu steps in one instruction to make it larger, the "
-			    "limit is %llu",
-			    (unsigned long long)steps, (unsigned long long)most);
-		return true;
+		const struct moving m = simulate(t, room, arrays[i] < 0 ? 0 : UINT64_C(1) << arrays[i]);
+		most = m.steps > most.steps ? m : most;
 	}
-	return false;
+	return most;
 }
 
-void script_table_add(struct script *s, struct block *b, size_t size)
+struct moving script_rebuild(const struct table *t)
 {
-	struct tables *t = &s->tables;
-	/* An array of so many bytes writes no keys: with nil ones it doesn't look like a table that grows. */
-	memset(b + 1, 0, size);
-	if (t->len == t->cap) {
-		t->cap = t->cap ? t->cap * 2 : 64;
-		t->blocks = xrealloc(t->blocks, t->cap * sizeof *t->blocks);
-	}
-	b->marks |= MARK_NODES;
-	t->blocks[t->len++] = (struct table_block){b, size};
+	return simulate(t, (size_t)1 << t->log_nodes, t->array_len);
 }
 
-void script_table_drop(struct script *s, struct block *b)
+static bool stands_in(const struct table *t, struct node n)
 {
-	struct tables *t = &s->tables;
-	size_t i = t->len;
-	while (i-- > 0 && t->blocks[i].block != b)
-		;
-	b->marks &= (uint16_t)~MARK_NODES;
-	t->blocks[i] = t->blocks[--t->len];
+	const struct node *at = &t->nodes[place_of(&n, 8)];
+	return t->log_nodes == 3 && at->type == KEY_TRUE && at->key_type == n.key_type && at->key.integer == n.key.integer;
 }
 
-void script_tables_free(struct script *s)
+/* The integer and the float have the places 0 and 5 among 8 nodes. */
+void script_check_nodes(lua_State *L)
 {
-	free(s->tables.blocks);
-}
-
-/* In a table of 8 nodes these two have the places 0 and 5. */
-void script_check_nodes(lua_State *L, struct script *s)
-{
-	lua_createtable(L, 0, 8);
-	const struct node *nodes = (const struct node *)(s->newest + 1);
-	struct node integer = {VALUE_TRUE, VALUE_TRUE, KEY_INTEGER, 0, {.integer = (UINT64_C(1) << 40) + 12}};
-	struct node number = {VALUE_TRUE, VALUE_TRUE, KEY_FLOAT, 0, {.number = 0.75}};
+	const struct node integer = {.key_type = KEY_INTEGER, .key.integer = (UINT64_C(1) << 40) + 12},
+			  number = {.key_type = KEY_FLOAT, .key.number = 0.75};
+	struct node text = {.key_type = LUA_TSTRING | 64};
+	bool known = true;
+	lua_createtable(L, 3, 8);
+	const struct table *t = lua_topointer(L, -1);
+	lua_pushboolean(L, 1);
+	lua_rawseti(L, -2, 2);
+	known = known && t->array_len == 3 && is_nil(t->array[0].type) && t->array[1].type == KEY_TRUE;
 	lua_pushboolean(L, 1);
 	lua_rawseti(L, -2, (lua_Integer)integer.key.integer);
 	lua_pushnumber(L, number.key.number);
 	lua_pushboolean(L, 1);
 	lua_rawset(L, -3);
-	const struct node *a = &nodes[place_of(&integer, 7)], *b = &nodes[place_of(&number, 7)];
-	bool known = a->type == VALUE_TRUE && a->key_type == KEY_INTEGER && a->key.integer == integer.key.integer &&
-		     b->type == VALUE_TRUE && b->key_type == KEY_FLOAT && b->key.integer == number.key.integer;
-	lua_pop(L, 1);
+	known = known && stands_in(t, integer) && stands_in(t, number);
+	lua_createtable(L, 0, 8);
+	const struct table *texts = lua_topointer(L, -1);
+	lua_pushliteral(L, "__newindex");
+	text.key.text = lua_topointer(L, -1);
+	lua_pushboolean(L, 1);
+	lua_rawset(L, -3);
+	known = known && text.key.text->len == 10 && stands_in(texts, text);
+	lua_pop(L, 2);
 	if (known)
 		return;
 	fprintf(stderr, "srvthreds: this Lua lays out its tables in an unknown way\n");

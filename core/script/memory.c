@@ -138,10 +138,9 @@ static void *grow_new(struct script *s, size_t kind, size_t size)
 {
 	struct owner *o = s->owner;
 	judge_depth(s, size);
-	bool nodes = kind == 0 && script_is_nodes(size);
 	if (kind == 0 && endless(s, size))
 		return NULL;
-	if (nodes && s->running && script_collides(s, size))
+	if (kind == 0 && s->running && script_is_nodes(size) && script_collides(s, size))
 		return NULL;
 	if (kind == LUA_TSTRING && size > TEXT_MAX)
 		judge_text(s, size);
@@ -154,8 +153,6 @@ static void *grow_new(struct script *s, size_t kind, size_t size)
 		return NULL;
 	*b = (struct block){.owner = o->index};
 	s->newest = b;
-	if (nodes)
-		script_table_add(s, b, size);
 	o->blocks++;
 	charge(s, o, 0, size);
 	return b + 1;
@@ -187,8 +184,6 @@ static struct owner *adopt(struct script *s, struct block *b, size_t size)
 static void *resize(struct script *s, struct block *b, size_t old_size, size_t new_size)
 {
 	struct owner *o = s->owners[b->owner];
-	if (b->marks & MARK_NODES)
-		script_table_drop(s, b);
 	if (new_size > old_size)
 		judge_depth(s, new_size);
 	if (new_size > old_size && new_size > BLOCK_MAX)
@@ -246,8 +241,6 @@ void *script_alloc(void *script, void *p, size_t old_size, size_t new_size)
 	struct block *b = (struct block *)p - 1;
 	if (new_size)
 		return resize(s, b, old_size, new_size);
-	if (b->marks & MARK_NODES)
-		script_table_drop(s, b);
 	give_back(s, s->owners[b->owner], old_size);
 	pool_give(&s->pool, b, sizeof *b + old_size);
 	return NULL;

@@ -104,17 +104,6 @@ struct call {
 	int seen_line;       /* 0: nowhere yet */
 };
 
-/* The nodes of large tables, whoever has them; collide.c. */
-#define NODE_SIZE  24
-#define NODES_FROM 2048 /* fewer keys are soon moved, even if all collide */
-struct tables {
-	struct table_block {
-		struct block *block;
-		size_t size; /* bytes */
-	} * blocks;
-	size_t len, cap;
-};
-
 struct script {
 	lua_State *main;
 	struct runtime *rt;             /* NULL: there are no tasks */
@@ -129,7 +118,6 @@ struct script {
 	size_t total;
 	struct block *newest; /* alive or not */
 	struct pool pool;
-	struct tables tables;
 	struct watchdog *watchdog;   /* owned; NULL: none */
 	_Atomic uint64_t turn;       /* odd while a script runs that nothing has interrupted; the watchdog reads it */
 	const char *_Atomic watched; /* names of that script's account, or NULL */
@@ -168,7 +156,6 @@ enum mark {
 	MARK_OUTERMOST = 1, /* of a call */
 	MARK_STACK = 4,     /* not a thread but the stack of one: belongs to whoever made it grow last */
 	MARK_BUSY = 2,      /* in the chain of a call that runs or is suspended: nobody else may resume it */
-	MARK_NODES = 8,     /* of a large table: it is in `tables` */
 };
 
 static inline struct script *script_of(lua_State *L)
@@ -198,7 +185,9 @@ bool script_crowded(const struct script *s, const struct owner *o);
 void script_hostile(struct script *s);
 void script_owners_init(struct script *s);
 void script_owners_free(struct script *s);
-/* collide.c: could this block be the nodes of a table that collide.c looks at? */
+/* grow.c: could this block be the nodes of a large table? Fewer keys are soon moved, even if all collide. */
+#define NODE_SIZE  24
+#define NODES_FROM 2048
 static inline bool script_is_nodes(size_t size)
 {
 	size_t count = size / NODE_SIZE;
@@ -206,11 +195,9 @@ static inline bool script_is_nodes(size_t size)
 }
 /* True: a table would take too long to move into a block of this size, and the script that runs was ended. */
 bool script_collides(struct script *s, size_t size);
-void script_table_add(struct script *s, struct block *b, size_t size);
-void script_table_drop(struct script *s, struct block *b);
-void script_tables_free(struct script *s);
-/* Ends the program if this Lua has other tables than collide.c reads. */
-void script_check_nodes(lua_State *L, struct script *s);
+void script_grow_open(lua_State *L);
+/* collide.c: ends the program if this Lua has other tables than nodes.h says. */
+void script_check_nodes(lua_State *L);
 /* lua_newthread, whose stack is charged to whoever makes it grow: some 5.4 releases move a stack to a new block, the
  * others make the old one larger. */
 lua_State *script_new_thread(lua_State *L);

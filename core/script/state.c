@@ -91,7 +91,8 @@ lua_State *script_state_new(struct runtime *rt)
 	 * 5,000 objects. Lua's own would be 8 KiB and 100,000, which is 10 ms where they are in no cache. */
 	lua_gc(L, LUA_GCINC, 400, 20, 11);
 	check_layout(s);
-	script_check_nodes(L, s);
+	script_check_nodes(L);
+	script_grow_open(L);
 	hide_weak_tables(L);
 	script_hostile(s);
 	lua_pushcfunction(L, open_all);
@@ -111,7 +112,6 @@ void script_state_free(lua_State *L)
 	lua_close(s->main);
 	script_timer_free(s);
 	script_meters_free(s);
-	script_tables_free(s);
 	script_owners_free(s);
 	pool_free(&s->pool);
 	free(s);
