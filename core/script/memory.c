@@ -127,10 +127,12 @@ static void judge_text(struct script *s, size_t size)
 		script_kill(s->call, KILL_MEMORY, "a text of %zu bytes, the limit is %zu", size, TEXT_MAX);
 }
 
-static void judge_block(struct script *s, size_t size)
+static bool block_too_large(struct script *s, size_t size)
 {
-	if (s->running && !s->call->kill)
-		script_kill(s->call, KILL_MEMORY, "a block of %zu bytes, the limit is %zu", size, BLOCK_MAX);
+	if (size <= BLOCK_MAX || !s->running)
+		return false;
+	script_kill(s->call, KILL_MEMORY, "a block of %zu bytes, the limit is %zu", size, BLOCK_MAX);
+	return true;
 }
 
 /* `kind` of a new object, else 0. */
@@ -144,9 +146,7 @@ static void *grow_new(struct script *s, size_t kind, size_t size)
 		return NULL;
 	if (kind == LUA_TSTRING && size > TEXT_MAX)
 		judge_text(s, size);
-	if (size > BLOCK_MAX)
-		judge_block(s, size);
-	if (wants_look(s, o, size) && refused(s, o, size))
+	if (block_too_large(s, size) || (wants_look(s, o, size) && refused(s, o, size)))
 		return NULL;
 	struct block *b = pool_take(&s->pool, sizeof *b + size);
 	if (!b)
@@ -186,8 +186,8 @@ static void *resize(struct script *s, struct block *b, size_t old_size, size_t n
 	struct owner *o = s->owners[b->owner];
 	if (new_size > old_size)
 		judge_depth(s, new_size);
-	if (new_size > old_size && new_size > BLOCK_MAX)
-		judge_block(s, new_size);
+	if (new_size > old_size && block_too_large(s, new_size))
+		return NULL;
 	if ((b->marks & MARK_STACK) && new_size > old_size && endless(s, new_size))
 		return NULL;
 	if ((b->marks & MARK_STACK) && o != s->owner && s->owner != s->root && new_size > old_size)

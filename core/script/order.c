@@ -20,9 +20,10 @@ static size_t count_keys(lua_State *L, int table, bool *sequence)
 		lua_pop(L, 1);
 		if (*sequence && !(lua_isinteger(L, -1) && (lua_Unsigned)lua_tointeger(L, -1) - 1 < border))
 			*sequence = false;
-		if ((++n & 63) == 0)
-			script_tick(L, s);
+		n++;
+		script_tick(L, s);
 	}
+	*sequence = *sequence && n == border;
 	return n;
 }
 
@@ -67,8 +68,7 @@ static void push_keys(lua_State *L, int table, size_t n)
 		k->place = (int)++found;
 		lua_pushvalue(L, -1);
 		lua_rawseti(L, -4, k->place);
-		if ((found & 63) == 0)
-			script_tick(L, s);
+		script_tick(L, s);
 	}
 	if (found == n)
 		lua_pop(L, 1); /* the last key; else lua_next took it */
@@ -91,6 +91,7 @@ static void push_array(lua_State *L, const struct key_sort *sort)
 /* Upvalue 1: the last index when the traversal began. Like all of these it may be called with whatever a script has. */
 static int next_of_sequence(lua_State *L)
 {
+	struct script *s = script_of(L);
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_Integer n = lua_tointeger(L, lua_upvalueindex(1)), i = luaL_optinteger(L, 2, 0);
 	if (i < 0 || i > n)
@@ -102,6 +103,7 @@ static int next_of_sequence(lua_State *L)
 			return 2;
 		}
 		lua_pop(L, 1);
+		script_tick(L, s);
 	}
 	lua_pushnil(L);
 	return 1;
@@ -111,6 +113,7 @@ static int next_of_sequence(lua_State *L)
  * given that. */
 static int next_of_keys(lua_State *L)
 {
+	struct script *s = script_of(L);
 	if (!lua_isnone(L, lua_upvalueindex(3))) {
 		lua_settop(L, 0);
 		lua_pushvalue(L, lua_upvalueindex(3));
@@ -124,6 +127,7 @@ static int next_of_keys(lua_State *L)
 		if (lua_rawget(L, 1) != LUA_TNIL)
 			break;
 		lua_pop(L, 2);
+		script_tick(L, s);
 	}
 	lua_pushinteger(L, i);
 	lua_replace(L, lua_upvalueindex(2));
@@ -227,7 +231,6 @@ static int next_pair(lua_State *L)
 	struct script *s = script_of(L);
 	bool first = lua_isnil(L, 2), found = false;
 	struct key after = {.rank = KEY_INTEGER}, best = after;
-	int n = 0;
 	if (!first)
 		after = script_key_at(L, 2);
 	lua_pushnil(L); /* 3: the best key */
@@ -241,8 +244,7 @@ static int next_pair(lua_State *L)
 			lua_pushvalue(L, -1);
 			lua_replace(L, 3);
 		}
-		if ((++n & 63) == 0)
-			script_tick(L, s);
+		script_tick(L, s);
 	}
 	if (!found)
 		return 1;

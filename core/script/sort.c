@@ -95,6 +95,7 @@ static int merge_on(lua_State *L, struct sort *t)
 	for (lua_Integer i = 1; i <= t->n; i++) {
 		lua_rawgeti(L, FROM, i);
 		lua_seti(L, TABLE, i);
+		script_tick(L, t->script);
 	}
 	return 0;
 }
@@ -122,13 +123,15 @@ static int sort_keys_on(lua_State *L, int status, lua_KContext ctx)
 {
 	(void)status;
 	(void)ctx;
+	struct script *s = script_of(L);
 	struct key_sort *keys = lua_touserdata(L, PLAIN);
 	while (!script_key_sort_piece(L, keys))
-		if (script_may_pause(L, script_of(L)))
+		if (script_may_pause(L, s))
 			return script_pause(L, 0, sort_keys_on);
 	for (size_t i = 0; i < keys->n; i++) {
 		lua_rawgeti(L, FROM, keys->from[i].place);
 		lua_seti(L, TABLE, (lua_Integer)i + 1);
+		script_tick(L, s);
 	}
 	return 0;
 }

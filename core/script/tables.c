@@ -129,6 +129,7 @@ static int t_move(lua_State *L)
 	struct script *s = script_of(L);
 	lua_Integer first = luaL_checkinteger(L, 2), last = luaL_checkinteger(L, 3), at = luaL_checkinteger(L, 4);
 	int to = lua_isnoneornil(L, 5) ? 1 : 5;
+	lua_settop(L, 5); /* what is more isn't written to; see grow.c */
 	check_table(L, 1, reads);
 	check_table(L, to, writes);
 	if (last >= first) {
@@ -160,17 +161,20 @@ static int t_pack(lua_State *L)
 
 static int t_unpack(lua_State *L)
 {
+	struct script *s = script_of(L);
 	lua_Integer i = luaL_optinteger(L, 2, 1);
 	lua_Integer last = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
 	if (i > last)
 		return 0;
 	lua_Unsigned n = (lua_Unsigned)last - (lua_Unsigned)i;
 	if (n >= VALUES_MAX && n < INT32_MAX)
-		script_check_values(L, script_of(L), "table.unpack", (lua_Integer)n + 1);
+		script_check_values(L, s, "table.unpack", (lua_Integer)n + 1);
 	if (n >= INT32_MAX || !lua_checkstack(L, (int)n + 1))
 		return luaL_error(L, "too many results to unpack");
-	for (; i < last; i++)
+	for (; i < last; i++) {
 		lua_geti(L, 1, i);
+		script_tick(L, s);
+	}
 	lua_geti(L, 1, last);
 	return (int)n + 1;
 }

@@ -2,7 +2,7 @@
  *
  * The sandbox. Most tests are Lua files beside this one, run as a task on a real loop:
  *   script_basics.lua script_attacks.lua script_semantics.lua script_strings.lua script_generated.lua
- *   script_environment.lua script_memory.lua script_meters.lua
+ *   script_environment.lua script_memory.lua script_collide.lua script_order.lua script_meters.lua
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -151,6 +151,8 @@ LUA_TEST(strings)
 LUA_TEST(generated)
 LUA_TEST(environment)
 LUA_TEST(memory)
+LUA_TEST(collide)
+LUA_TEST(order)
 LUA_TEST(meters)
 
 /* Outside any task a script runs to its end under the same limits. */
@@ -172,25 +174,6 @@ static void test_outside_tasks(void **state)
 	if (failed)
 		fail_msg("%s", lua_tostring(b.L, -1));
 	assert_true(script_of(b.L)->preempted > 0);
-	close_state(&b);
-}
-
-/* What may be an array of values shows nothing of who had its memory before: collide.c takes it for a table without keys. */
-static void test_memory_like_nodes(void **state)
-{
-	(void)state;
-	struct bench b;
-	open_state(&b);
-	struct script *s = script_of(b.L);
-	const size_t size = (size_t)NODES_FROM * NODE_SIZE;
-	for (int round = 0; round < 3; round++) {
-		unsigned char *block = script_alloc(s, NULL, 0, size);
-		assert_non_null(block);
-		for (size_t i = 0; i < size; i++)
-			assert_int_equal(block[i], 0);
-		memset(block, LUA_TNUMBER, size);
-		script_alloc(s, block, size, 0);
-	}
 	close_state(&b);
 }
 
@@ -219,10 +202,11 @@ int main(void)
 		cmocka_unit_test(test_generated),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_collide),
+		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_meters),
 		cmocka_unit_test(test_generational),
 		cmocka_unit_test(test_outside_tasks),
-		cmocka_unit_test(test_memory_like_nodes),
 		cmocka_unit_test(test_foreign_state),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
