@@ -148,6 +148,19 @@ loops("the iterator of pairs", [[local list, names = pairs { 1, 2, 3 }, pairs { 
   for _, v in ipairs { "abc", 7, true, pairs } do pcall(list, v, 0) pcall(names, v) pcall(names) pcall(list) end end]])
 add("keys that share a place in the next size", "local t = {} for j = 1, 65537 do t[j * 131071] = 1 end while true do end")
 add("floats that share a place in all sizes", "local t = {} for j = 1, 60000 do t[1 + j * 2.0 ^ -50] = 1 end while true do end")
+add("small integers that find a chain in their places", [[local now, next_size, chain, t = 1 << 15, 1 << 16, 2750, {}
+  for i = 0, now // 2 do t[now - 2 - i + (now - 1) * 2] = 1 end
+  for i = 64, 63 + chain do t[(next_size - 1) * (i + (now - 1) * 64)] = 1 end
+  for i = now - now // 2 - chain - 2, 0, -1 do t[next_size - 33 - i + (next_size - 1) * ((1 << 22) // (next_size - 1) - 1)] = 1 end
+  for i = 1, 4 do t[i / 8] = 1 end while true do end]])
+add("a constructor with keys that share a place", [[local D, i, t = 8191, 0, nil local function k() i = i + 1 return i * D end
+  local function f() return 1, 2 end t = { ]] .. ("[k()]=1,"):rep(5000) .. "f() } while true do t[1] = t end")
+loops("unpack of what stands behind many tables", [[local t = {} for i = 1, 1990 do t = setmetatable({}, { __index = t }) end
+  while true do table.unpack(t, 1, 90000) end]])
+loops("a sort that writes through many tables", [[local t, a = {}, {} for i = 1, 1990 do t = setmetatable({}, { __newindex = t }) end
+  for i = 1, 20000 do a[i] = -i end
+  getmetatable(t).__index, getmetatable(t).__len = a, function() return 20000 end
+  while true do table.sort(t) table.sort(t, function(x, y) return x < y end) end]])
 loops("utf8", "local s = ('x'):rep(1e5) while true do utf8.len(s) end")
 loops("pack", "while true do string.pack('c1000', '') end")
 add("a long format of pack", "local s = (' '):rep(1e6) s = s .. s .. s while true do pcall(string.pack, s) pcall(string.unpack, s, '') pcall(string.packsize, s) end")
