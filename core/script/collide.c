@@ -178,7 +178,8 @@ struct moving script_rebuild(const struct table *t)
 static bool stands_in(const struct table *t, struct node n)
 {
 	const struct node *at = &t->nodes[place_of(&n, 8)];
-	return t->log_nodes == 3 && at->type == KEY_TRUE && at->key_type == n.key_type && at->key.integer == n.key.integer;
+	return t->log_nodes == 3 && at->type == KEY_TRUE && at->key_type == n.key_type &&
+	       at->key.integer == n.key.integer;
 }
 
 /* The integer and the float have the places 0 and 5 among 8 nodes. */

@@ -173,7 +173,8 @@ static int see(lua_State *L)
 
 void script_grow_open(lua_State *L)
 {
-	static const char source[] = "local x, k, t, see = 0, ... t[k] = 1 t[1] = 1 t.x = 1 _ENV.x = 1 return { see() }";
+	static const char source[] =
+		"local x, k, t, see = 0, ... t[k] = 1 t[1] = 1 t.x = 1 _ENV.x = 1 return { see() }";
 	static const int ops[] = {OP_SETTABLE, OP_SETI, OP_SETFIELD, OP_SETTABUP, OP_SETLIST}, at[] = {2, 2, 2, 0, 4};
 	struct seen seen = {0};
 	lua_pushliteral(L, "__newindex");

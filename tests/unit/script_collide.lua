@@ -128,7 +128,6 @@ for bits = 12, 16 do
   assert(kept[name])
 end
 for _, n in ipairs { 2049, 4097, 8193, 32769 } do fine(filled(n, "'k' .. i")) end
-kept = nil
 
 for _, key in ipairs { "i", "-i", "i * 1000", "i * 4096", "i * 65536", "1790000000000 + i", "1790000000000 + i * 60000", "i << 40", "i * 0.5", "i / 1000",
   "i * 1e10 + 0.5", "1 / i", "math.random()", "math.random(0)", "tostring(i)", "{}", "function() return i end", "(i * 2654435761) ~ (i << 20)",

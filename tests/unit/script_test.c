@@ -195,18 +195,12 @@ static void test_foreign_state(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_basics),
-		cmocka_unit_test(test_attacks),
-		cmocka_unit_test(test_semantics),
-		cmocka_unit_test(test_strings),
-		cmocka_unit_test(test_generated),
-		cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_collide),
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_meters),
-		cmocka_unit_test(test_generational),
-		cmocka_unit_test(test_outside_tasks),
+		cmocka_unit_test(test_basics),        cmocka_unit_test(test_attacks),
+		cmocka_unit_test(test_semantics),     cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_generated),     cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_memory),        cmocka_unit_test(test_collide),
+		cmocka_unit_test(test_order),         cmocka_unit_test(test_meters),
+		cmocka_unit_test(test_generational),  cmocka_unit_test(test_outside_tasks),
 		cmocka_unit_test(test_foreign_state),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
