@@ -52,7 +52,7 @@ static uint32_t float_hash(double number)
 	return u <= INT32_MAX ? u : ~u;
 }
 
-static uint32_t place_of(const struct node *n, uint32_t size)
+uint32_t script_place_of(const struct node *n, uint32_t size)
 {
 	switch (n->key_type & 63) {
 	case KEY_INTEGER:
@@ -104,7 +104,7 @@ static struct moving simulate(const struct table *t, size_t room, uint64_t array
 			put(&m, (uint32_t)((i + 1) % (room - 1)));
 	for (size_t i = 0; i < (size_t)1 << t->log_nodes; i++)
 		if (!is_nil(t->nodes[i].type) && !in_array(&t->nodes[i], array))
-			put(&m, place_of(&t->nodes[i], m.size));
+			put(&m, script_place_of(&t->nodes[i], m.size));
 	free(m.places);
 	return m.all;
 }
@@ -177,7 +177,7 @@ struct moving script_rebuild(const struct table *t)
 
 static bool stands_in(const struct table *t, struct node n)
 {
-	const struct node *at = &t->nodes[place_of(&n, 8)];
+	const struct node *at = &t->nodes[script_place_of(&n, 8)];
 	return t->log_nodes == 3 && at->type == KEY_TRUE && at->key_type == n.key_type &&
 	       at->key.integer == n.key.integer;
 }

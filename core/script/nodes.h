@@ -37,6 +37,8 @@ struct table {
 	const struct node *nodes;
 };
 
+/* Where a key belongs among `size` nodes. */
+uint32_t script_place_of(const struct node *n, uint32_t size);
 /* Has each node a key, as in a table that grows? A removed one stands there as well; none becomes nil again. */
 bool script_nodes_full(const struct table *t);
 /* What Lua does when it moves the keys of a table. */
