@@ -16,7 +16,10 @@
 
 _Static_assert(sizeof(struct node) == NODE_SIZE && sizeof(struct value) == 16, "values and nodes of Lua 5.4");
 
-#define SIZES 32 /* of an array: 2^0 and up */
+#define SIZES     32        /* of an array: 2^0 and up */
+#define MOVE_NS   (12 * MS) /* to go along chains in one instruction */
+#define STEPS_KEY 5         /* and so many steps more for each key: about what it takes to move it at all */
+#define TEXTS     2         /* in one chain; a seed says which, so that no more are met on the whole */
 
 enum {
 	KEY_INTEGER = LUA_TNUMBER,
@@ -52,13 +55,23 @@ static uint32_t float_hash(double number)
 	return u <= INT32_MAX ? u : ~u;
 }
 
+/* n % (size - 1), which a division would take most of the time for. */
+static uint32_t folded(uint64_t n, uint32_t size)
+{
+	const int bits = __builtin_ctz(size);
+	const uint64_t mask = size - 1;
+	while (n > mask)
+		n = (n & mask) + (n >> bits);
+	return n == mask ? 0 : (uint32_t)n;
+}
+
 uint32_t script_place_of(const struct node *n, uint32_t size)
 {
 	switch (n->key_type & 63) {
 	case KEY_INTEGER:
-		return (uint32_t)(n->key.integer % (size - 1));
+		return folded(n->key.integer, size);
 	case KEY_FLOAT:
-		return float_hash(n->key.number) % (size - 1);
+		return folded(float_hash(n->key.number), size);
 	case LUA_TSTRING:
 	case LUA_TSTRING | 16:
 		return n->key.text->hash & (size - 1);
@@ -66,7 +79,7 @@ uint32_t script_place_of(const struct node *n, uint32_t size)
 	case KEY_TRUE:
 		return n->key_type == KEY_TRUE;
 	default:
-		return (uint32_t)n->key.integer % (size - 1);
+		return folded((uint32_t)n->key.integer, size);
 	}
 }
 
@@ -109,39 +122,36 @@ static struct moving simulate(const struct table *t, size_t room, uint64_t array
 	return m.all;
 }
 
-bool script_nodes_full(const struct table *t)
-{
-	for (size_t i = 0; i < (size_t)1 << t->log_nodes; i++)
-		if (t->nodes[i].key_type == LUA_TNIL)
-			return false;
-	return true;
-}
-
 static int log2_up(uint64_t n)
 {
 	return n <= 1 ? 0 : 64 - __builtin_clzll(n - 1);
 }
 
-struct census {
-	uint64_t keys, below[SIZES]; /* integers up to 2^i */
-};
-
-static struct census census_of(const struct table *t)
+static bool is_text(const struct node *n)
 {
-	struct census c = {0};
+	return (n->key_type & 15) == LUA_TSTRING;
+}
+
+bool script_census(const struct table *t, struct census *c)
+{
+	*c = (struct census){0};
+	for (size_t i = 0; i < (size_t)1 << t->log_nodes; i++) {
+		const struct node *n = &t->nodes[i];
+		if (n->key_type == LUA_TNIL)
+			return false;
+		if (is_nil(n->type))
+			continue;
+		c->keys++;
+		c->chosen += !is_text(n);
+		if (in_array(n, UINT64_C(1) << (SIZES - 1)))
+			c->below[log2_up(n->key.integer)]++;
+	}
 	for (uint64_t i = 0; i < t->array_len; i++)
 		if (!is_nil(t->array[i].type))
-			c.keys++, c.below[log2_up(i + 1)]++;
-	for (size_t i = 0; i < (size_t)1 << t->log_nodes; i++) {
-		if (is_nil(t->nodes[i].type))
-			continue;
-		c.keys++;
-		if (in_array(&t->nodes[i], UINT64_C(1) << (SIZES - 1)))
-			c.below[log2_up(t->nodes[i].key.integer)]++;
-	}
+			c->keys++, c->below[log2_up(i + 1)]++;
 	for (int i = 1; i < SIZES; i++)
-		c.below[i] += c.below[i - 1];
-	return c;
+		c->below[i] += c->below[i - 1];
+	return true;
 }
 
 /* The largest array that is more than half full, -1: none; `more`: with so many integers that aren't in the table yet. */
@@ -153,21 +163,85 @@ static int array_of(const struct census *c, uint64_t more)
 	return -1;
 }
 
-/* The key for which the table grows isn't known: it may be the one that fills the array. */
-struct moving script_growth(const struct table *t, size_t room)
+/* The array that the table gets if it grows to `room` nodes; -1: none; -2: it gets others. `more`: the key for which it
+ * grows, which isn't known, is one of those for the array. */
+static int explains(const struct census *c, size_t room, uint64_t more)
+{
+	const int array = array_of(c, more);
+	const uint64_t keys = c->keys - (array < 0 ? 0 : c->below[array]);
+	return log2_up(keys) == log2_up(room) || log2_up(keys + 1) == log2_up(room) ? array : -2;
+}
+
+static uint64_t array_size(int array)
+{
+	return array < 0 ? 0 : UINT64_C(1) << array;
+}
+
+struct moving script_growth(const struct table *t, const struct census *c, size_t room)
 {
 	struct moving most = {0};
-	const struct census c = census_of(t);
-	const int arrays[] = {array_of(&c, 0), array_of(&c, 1)};
+	const int arrays[] = {explains(c, room, 0), explains(c, room, 1)};
 	for (int i = 0; i < 2; i++) {
-		const uint64_t keys = c.keys - (arrays[i] < 0 ? 0 : c.below[arrays[i]]);
-		if ((i == 1 && arrays[1] == arrays[0]) ||
-		    (log2_up(keys) != log2_up(room) && log2_up(keys + 1) != log2_up(room)))
+		if (arrays[i] == -2 || (i == 1 && arrays[1] == arrays[0]))
 			continue;
-		const struct moving m = simulate(t, room, arrays[i] < 0 ? 0 : UINT64_C(1) << arrays[i]);
+		const struct moving m = simulate(t, room, array_size(arrays[i]));
 		most = m.steps > most.steps ? m : most;
 	}
 	return most;
+}
+
+/* One step, as it was measured: where nodes are in a near cache, in a far one, in none. */
+static uint64_t step_ns(size_t room)
+{
+	return room <= 1u << 15 ? 3 : room <= 1u << 17 ? 6 : 20;
+}
+
+uint64_t script_steps_free(size_t room, uint64_t keys)
+{
+	return MOVE_NS / (int64_t)step_ns(room) + STEPS_KEY * keys;
+}
+
+struct lengths {
+	uint8_t *chains; /* by place; small, so that they lie in a near cache */
+	uint64_t steps, longest;
+};
+
+static bool lengthen(struct lengths *l, uint32_t at)
+{
+	const uint8_t len = l->chains[at]++;
+	l->steps += len;
+	l->longest = len >= l->longest ? len + 1u : l->longest;
+	return len < UINT8_MAX;
+}
+
+static bool all_lengths(struct lengths *l, const struct table *t, size_t room, uint64_t array)
+{
+	for (uint64_t i = array; i < t->array_len; i++)
+		if (!is_nil(t->array[i].type) && !lengthen(l, folded(i + 1, (uint32_t)room)))
+			return false;
+	for (size_t i = 0; i < (size_t)1 << t->log_nodes; i++) {
+		const struct node *n = &t->nodes[i];
+		if (!is_nil(n->type) && !is_text(n) && !in_array(n, array) &&
+		    !lengthen(l, script_place_of(n, (uint32_t)room)))
+			return false;
+	}
+	return true;
+}
+
+/* Even if each key found its place taken by a member of the longest chain. */
+bool script_harmless(const struct table *t, const struct census *c, size_t room)
+{
+	const int without = explains(c, room, 0), with = explains(c, room, 1);
+	const uint64_t free_steps = script_steps_free(room, c->keys);
+	if ((without == -2 && with == -2) || c->chosen + t->array_len == 0)
+		return true;
+	struct lengths l = {.chains = xcalloc(room, 1)};
+	const uint64_t array = without == -2 ? array_size(with) : array_size(without); /* the smaller one */
+	const bool known = all_lengths(&l, t, room, array);
+	free(l.chains);
+	if (c->chosen < c->keys)
+		l.longest += TEXTS;
+	return known && l.steps + c->keys * l.longest <= free_steps;
 }
 
 struct moving script_rebuild(const struct table *t)

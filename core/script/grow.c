@@ -10,11 +10,9 @@
 
 #include "script/nodes.h"
 
-#define MOVE_NS    (12 * MS) /* to go along chains in one instruction */
-#define STEPS_KEY  5         /* and so many steps more for each key: about what it takes to move it at all */
-#define ARGUMENTS  5         /* of our functions, up to where there may be a table that they write to; */
-#define OWN        4         /* and the last values, where they have their own */
-#define BEHIND_MAX 2000      /* tables behind each other that Lua writes through */
+#define ARGUMENTS  5    /* of our functions, up to where there may be a table that they write to; */
+#define OWN        4    /* and the last values, where they have their own */
+#define BEHIND_MAX 2000 /* tables behind each other that Lua writes through */
 
 /* As Lua 5.4 has it in lstate.h. */
 struct frame {
@@ -50,8 +48,9 @@ static void count(struct search *g, struct moving m)
 static void judge_top(struct search *g)
 {
 	const struct table *t = lua_topointer(g->L, -1);
-	if (((size_t)1 << t->log_nodes) >= NODES_FROM / 2 && script_nodes_full(t))
-		count(g, script_growth(t, g->room));
+	struct census c;
+	if (((size_t)1 << t->log_nodes) >= NODES_FROM / 2 && script_census(t, &c) && !script_harmless(t, &c, g->room))
+		count(g, script_growth(t, &c, g->room));
 }
 
 /* Replaces the table on top by the one that is written to in its place; false: there is none. */
@@ -126,12 +125,6 @@ static void look_at_instruction(struct search *g, const uint32_t *pc)
 	}
 }
 
-/* One step, as it was measured: where nodes are in a near cache, in a far one, in none. */
-static uint64_t step_ns(size_t room)
-{
-	return room <= 1u << 15 ? 3 : room <= 1u << 17 ? 6 : 20;
-}
-
 bool script_collides(struct script *s, size_t size)
 {
 	if (s->call->kill) /* Lua asks once more, with all collected */
@@ -146,7 +139,7 @@ bool script_collides(struct script *s, size_t size)
 	else
 		look_at_instruction(&g, ((const struct frame *)ar.i_ci)->pc);
 	lua_pop(g.L, 1);
-	const uint64_t most = MOVE_NS / step_ns(g.room) + STEPS_KEY * g.worst.keys;
+	const uint64_t most = script_steps_free(g.room, g.worst.keys);
 	if (g.worst.steps <= most)
 		return false;
 	script_kill(s->call, KILL_CPU,
