@@ -49,7 +49,7 @@ static void judge_top(struct search *g)
 {
 	const struct table *t = lua_topointer(g->L, -1);
 	struct census c;
-	if (((size_t)1 << t->log_nodes) >= NODES_FROM / 2 && script_census(t, &c) && !script_harmless(t, &c, g->room))
+	if (script_census(t, &c) && !script_harmless(t, &c, g->room))
 		count(g, script_growth(t, &c, g->room));
 }
 

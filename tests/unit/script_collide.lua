@@ -75,6 +75,10 @@ collides [[local t = {}
   for i = 1, 2048 do t[i] = 1 end
   for i = 1, 2047 do t[i] = nil end
   t[0.5] = 1]]
+fine [[local t = {}
+  for i = 1, 1 << 18 do t[i] = i end
+  for i = 1, 1 << 18 do if i % 2047 > 15 then t[i] = nil end end
+  t[0.5] = 1 t[0.25] = 1]]
 collides [[local t = {}
   for i = 1, 4096 do t[i * 8191 + 4096] = 1 end
   for i = 4095, 2049, -1 do t[i] = 1 end
