@@ -41,12 +41,14 @@ collides [[local now, next_size, t, chain = 1 << 16, 1 << 17, {}, 2000
     place = place == next_size - 2 and next_size - chain or place - 1
   end
   for i = 1, 4 do t[i / 8] = 1 end]]
--- small integers, of which half could stand in an array, find a chain in their places
-collides [[local now, next_size, chain, t = 1 << 14, 1 << 15, 2750, {}
-  for i = 0, now // 2 do t[now - 2 - i + (now - 1) * 2] = 1 end
-  for i = 64, 63 + chain do t[(next_size - 1) * (i + (now - 1) * 64)] = 1 end
-  for i = now - now // 2 - chain - 2, 0, -1 do t[next_size - 33 - i + (next_size - 1) * ((1 << 22) // (next_size - 1) - 1)] = 1 end
-  for i = 1, 4 do t[i / 8] = 1 end]]
+-- small integers, of which half could stand in an array, find a chain in their places; a short one, too, if they are many
+for _, case in ipairs { { 14, 2750 }, { 16, 200 } } do
+  collides(([[local now, next_size, chain, t = 1 << %d, 1 << %d, %d, {}
+    for i = 0, now // 2 do t[now - 2 - i + (now - 1) * 2] = 1 end
+    for i = 64, 63 + chain do t[(next_size - 1) * (i + (now - 1) * 64)] = 1 end
+    for i = now - now // 2 - chain - 2, 0, -1 do t[next_size - 33 - i + (next_size - 1) * ((1 << 22) // (next_size - 1) - 1)] = 1 end
+    for i = 1, 4 do t[i / 8] = 1 end]]):format(case[1], case[1] + 1, case[2]))
+end
 -- texts find a chain in their places
 collides [[local t = {}
   for i = 1, 6000 do t[i * 65535] = 1 end
