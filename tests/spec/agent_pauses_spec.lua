@@ -35,6 +35,11 @@ return agent.agent "org.test.worker" {
       return { n = task.params.n, all = all }
     end,
     loop = function() while true do end end,
+    bush = function()
+      local t = {}
+      for _ = 1, 30 do t = { left = t, right = t } end
+      return t
+    end,
   },
   every = { "1s", function(a) a:send { type = "beat" } end },
 }
@@ -89,8 +94,11 @@ t.test("a message has one budget, however many tasks it asks for", function()
   t.eq(w:titles "ann", "1")
   ask(w, ("part "):rep(20))
   local got = w:received "ann"
-  t.ok(got[1].data.content.error.message:find("ms of CPU time, the limit is 100.0 ms", 1, true), got[1].data.title)
+  t.ok(got[1].data.content.error.message:find("ms of CPU time, the limit is 100.0 ms", 1, true), got[1].data.content.error.message)
   t.ok(got[1].data.content.error.message:find "worker%.lua:%d+")
+  ask(w, "bush")
+  local message = w:received("ann")[1].data.content.error.message -- it went over while its result was copied
+  t.ok(message:find "^worker%.lua:12: the script was ended", message)
   t.eq(held(w), nil)
   close(w)
 end)

@@ -78,17 +78,6 @@ local function write_log(node, c)
   for _, line in ipairs(lines or {}) do node.log.info(line) end
 end
 
--- A script function; an error becomes an error table with the agent's name.
-local function call(node, c, fn, ...)
-  local ok, v, second = script.call(c, node.meter, fn, ...)
-  write_log(node, c)
-  if ok then return v, second end
-  budget.failed("agent " .. node.id, nil, v.kind)
-  node.runner.pauses:note(node, v)
-  local code, message = codes.raised(v.value)
-  error(codes.error(code or codes.task, codes.text(message or v.message), { file = v.file, line = v.line }), 0)
-end
-
 -- What a task gives is copied as a part of the script, under its limits; a doc is nobody's to change.
 local function plain(v)
   if v == nil or type(v) == "userdata" and json.kind(v) == "object" then return v end
@@ -98,6 +87,18 @@ end
 local function plainly(fn, ...)
   local v, second = fn(...)
   return plain(v), plain(second)
+end
+
+-- A script function; an error becomes an error table with the agent's name.
+local function call(node, c, fn, ...)
+  local ok, v, second = script.call(c, node.meter, fn, ...)
+  write_log(node, c)
+  if ok then return v, second end
+  budget.failed("agent " .. node.id, nil, v.kind)
+  budget.place(v, fn == plainly and ... or fn)
+  node.runner.pauses:note(node, v)
+  local code, message = codes.raised(v.value)
+  error(codes.error(code or codes.task, codes.text(message or v.message), { file = v.file, line = v.line }), 0)
 end
 
 -- The error that on_event may return beside its values: a table with code and message, else it is none.

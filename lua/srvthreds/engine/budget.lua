@@ -19,4 +19,14 @@ function budget.failed(pattern, reaction, kind)
   metrics.counter("srvthreds_script_budget_exceeded_total", { pattern = pattern, reaction = reaction or "", kind = kind }):add()
 end
 
+---Where nothing of the script was on the stack, as while its result is copied, the place is where its function begins.
+---@param err table as core.script.call gives it; changed
+---@param fn function the script's
+function budget.place(err, fn)
+  local info = not err.file and debug.getinfo(fn, "S")
+  if not info or info.what == "C" then return end
+  err.file, err.line = info.source:gsub("^@", ""), info.linedefined
+  err.message = ("%s:%d: %s"):format(err.file, err.line, err.message)
+end
+
 return budget

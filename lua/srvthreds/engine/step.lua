@@ -67,14 +67,6 @@ local function plainly(event, thred, fn)
   return type(v) == "table" and json.copy(v) or v
 end
 
--- Where nothing of the script was on the stack: where its function begins.
-local function place(err, fn)
-  local info = not err.file and debug.getinfo(fn, "S")
-  if not info or info.what == "C" then return end
-  err.file, err.line = info.source:gsub("^@", ""), info.linedefined
-  err.message = ("%s:%d: %s"):format(err.file, err.line, err.message)
-end
-
 ---Calls a script function with (event, thred, ...).
 function step:call(doing, fn, ...)
   local meters = self.pattern.meters -- a pattern under test has none
@@ -82,7 +74,7 @@ function step:call(doing, fn, ...)
   local ok, v = script.call(self, limits, fn, self.event, threds.face, ...)
   if ok then return v end
   budget.failed(self.pattern.id, self.state.reaction, v.kind)
-  place(v, fn == plainly and ... or fn)
+  budget.place(v, fn == plainly and ... or fn)
   local code, raised, deliberate = codes.raised(v.value)
   local message = raised or absent.explain(v.message, self.event)
   if raised and not deliberate and v.file and not message:find(v.file, 1, true) then
