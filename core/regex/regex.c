@@ -12,7 +12,20 @@ struct regex {
 	pcre2_match_data *match;      /* owned */
 	pcre2_match_context *context; /* owned: the limits */
 	char *source;                 /* owned */
+	uint64_t steps, most;         /* of the search under way */
+	size_t at;
 };
+
+/* Called before each item is tried, again after each step back. PCRE2's own limit counts from each place of the text anew,
+ * and one item may go over all of it: so what lies between two items counts as well. */
+static int count(pcre2_callout_block *block, void *arg)
+{
+	struct regex *re = arg;
+	const size_t at = block->current_position;
+	re->steps += 1 + (at > re->at ? at - re->at : 0);
+	re->at = at;
+	return re->steps > re->most ? PCRE2_ERROR_MATCHLIMIT : 0;
+}
 
 /* Offsets of PCRE2 are bytes; people count characters from 1. */
 static size_t character_at(const char *text, size_t bytes)
@@ -26,7 +39,7 @@ static size_t character_at(const char *text, size_t bytes)
 static pcre2_code *compile(const char *source, size_t len, bool caseless, struct error *e)
 {
 	uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C |
-			   (caseless ? PCRE2_CASELESS : 0);
+			   PCRE2_AUTO_CALLOUT | (caseless ? PCRE2_CASELESS : 0);
 	int number;
 	PCRE2_SIZE at;
 	size_t bad;
@@ -69,6 +82,7 @@ struct regex *regex_new(const char *source, size_t len, bool caseless, struct er
 	pcre2_set_match_limit(re->context, REGEX_MATCH_LIMIT);
 	pcre2_set_depth_limit(re->context, REGEX_DEPTH_LIMIT);
 	pcre2_set_heap_limit(re->context, REGEX_HEAP_LIMIT);
+	pcre2_set_callout(re->context, count, re);
 	return re;
 }
 
@@ -85,6 +99,8 @@ void regex_free(struct regex *re)
 
 int regex_search(struct regex *re, const char *text, size_t len, struct error *e)
 {
+	re->steps = re->at = 0;
+	re->most = REGEX_STEPS + REGEX_STEPS_BYTE * (uint64_t)len;
 	int result = pcre2_match(re->code, (PCRE2_SPTR)text, len, 0, 0, re->match, re->context);
 	if (result >= 0)
 		return 1;

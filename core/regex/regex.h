@@ -2,7 +2,8 @@
  *
  * regex: PCRE2 over UTF-8 with limits, for patterns' conditions and allowed sources. No Lua, no globals.
  * A compiled regex is read-only but for its match data, so each belongs to one thread.
- * A search is bounded: REGEX_MATCH_LIMIT steps of the matcher (measured: under 50 ms), then it is an error.
+ * A search is bounded in steps: an item of the regex tried at a place of the text, or a byte that it went over. Beyond
+ * REGEX_STEPS and REGEX_STEPS_BYTE for each byte of the text it is an error.
  */
 #ifndef SRVTHREDS_REGEX_H
 #define SRVTHREDS_REGEX_H
@@ -12,10 +13,12 @@
 
 #include "base/base.h"
 
-#define REGEX_MATCH_LIMIT  200000 /* steps of backtracking a search */
-#define REGEX_DEPTH_LIMIT  2000   /* nested backtracking points */
-#define REGEX_HEAP_LIMIT   4096   /* KiB of memory for backtracking */
-#define REGEX_SOURCE_LIMIT 4096   /* bytes of a regex */
+#define REGEX_MATCH_LIMIT  200000 /* steps of backtracking from one place */
+#define REGEX_STEPS        1000000
+#define REGEX_STEPS_BYTE   8
+#define REGEX_DEPTH_LIMIT  2000 /* nested backtracking points */
+#define REGEX_HEAP_LIMIT   4096 /* KiB of memory for backtracking */
+#define REGEX_SOURCE_LIMIT 4096 /* bytes of a regex */
 
 struct regex;
 
