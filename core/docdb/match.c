@@ -8,24 +8,70 @@
 
 #include "docdb/eval.h"
 
+struct visit {
+	const char *object;
+	uint32_t part;
+};
+
 struct walk {
 	const struct path *path;
 	bool traverse;
 	int (*fn)(void *arg, struct value v);
 	void *arg;
+	uint32_t objects;     /* entered so far */
+	struct visit *visits; /* a hash of `room`, a power of two; owned */
+	size_t room, count;
 };
 
-static int walk_value(const struct walk *w, struct value v, uint32_t part);
+#define VISITS_FROM 10000 /* objects that are entered without a look whether they were before */
 
-static int walk_object(const struct walk *w, struct value v, uint32_t part)
+static struct visit *visit_at(const struct walk *w, const char *object, uint32_t part)
 {
+	size_t i = (((uintptr_t)object << 8) + part) * UINT64_C(0x9E3779B97F4A7C15) >> 20;
+	while (w->visits[i & (w->room - 1)].object) {
+		struct visit *v = &w->visits[i++ & (w->room - 1)];
+		if (v->object == object && v->part == part)
+			return v;
+	}
+	return &w->visits[i & (w->room - 1)];
+}
+
+/* An element that has the number which the path wants next is entered for it and for the same number as a key: of lists in
+ * lists that is two to the power of their depth. What was looked through before has nothing new. */
+static bool is_visited(struct walk *w, const char *object, uint32_t part)
+{
+	if (w->objects++ < VISITS_FROM)
+		return false;
+	if (w->count * 2 >= w->room) {
+		struct walk old = *w;
+		w->room = old.room ? old.room * 2 : 4096;
+		w->visits = xcalloc(w->room, sizeof *w->visits);
+		for (size_t i = 0; i < old.room; i++)
+			if (old.visits[i].object)
+				*visit_at(w, old.visits[i].object, old.visits[i].part) = old.visits[i];
+		free(old.visits);
+	}
+	struct visit *v = visit_at(w, object, part);
+	if (v->object)
+		return true;
+	*v = (struct visit){object, part};
+	w->count++;
+	return false;
+}
+
+static int walk_value(struct walk *w, struct value v, uint32_t part);
+
+static int walk_object(struct walk *w, struct value v, uint32_t part)
+{
+	if (is_visited(w, v.data, part))
+		return 0;
 	struct bytes name = w->path->parts[part].name;
 	return walk_value(w, value_find(v.data, name.data, name.len), part + 1);
 }
 
 /* The path goes on: into each element that is an object, and to the one whose number the next part is. An array in an
  * array is entered by its number only; what a number leads to isn't taken apart again. */
-static int walk_array(const struct walk *w, struct value v, uint32_t part)
+static int walk_array(struct walk *w, struct value v, uint32_t part)
 {
 	struct field f;
 	int32_t i = 0, wanted = w->path->parts[part].index;
@@ -46,7 +92,7 @@ static int walk_array(const struct walk *w, struct value v, uint32_t part)
 	return 0;
 }
 
-static int walk_value(const struct walk *w, struct value v, uint32_t part)
+static int walk_value(struct walk *w, struct value v, uint32_t part)
 {
 	struct field f;
 	if (part < w->path->count) {
@@ -68,9 +114,11 @@ static int walk_value(const struct walk *w, struct value v, uint32_t part)
 int eval_walk(const struct path *path, struct value document, bool traverse, int (*fn)(void *arg, struct value v),
 	      void *arg)
 {
-	const struct walk w = {path, traverse, fn, arg};
-	return path->count && value_is_container(document.type) ? walk_object(&w, document, 0)
-								: walk_value(&w, document, 0);
+	struct walk w = {.path = path, .traverse = traverse, .fn = fn, .arg = arg};
+	int rc = path->count && value_is_container(document.type) ? walk_object(&w, document, 0)
+								  : walk_value(&w, document, 0);
+	free(w.visits);
+	return rc;
 }
 
 static int search(struct eval *ev, struct regex *re, struct value v)

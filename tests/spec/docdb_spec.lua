@@ -57,6 +57,18 @@ t.test("failures say which task", function()
   db:close()
 end)
 
+t.test("numbers in a path through lists in lists are looked for once each", function()
+  local db = open()
+  local deep = { leaf = 7 }
+  for _ = 1, 30 do deep = json.array { { ["0"] = deep } } end -- two ways in at each level: 2^30 in all
+  world.task(function() return db:run { task("put", { values = { id = "deep", a = deep } }) } end)
+  local function count(parts, value)
+    return world.task(function() return db:run { task("count", { matcher = { ["a" .. (".0"):rep(parts) .. ".leaf"] = value } }) } end)[1]
+  end
+  t.eq({ count(45, 8), count(45, 7), count(60, 7), count(29, 7) }, { 0, 1, 1, 0 })
+  db:close()
+end)
+
 t.test("hosts and databases are apart", function()
   local db = open()
   local function run(op, params, options) return world.task(function() return db:run { task(op, params, { options = options }) } end)[1] end
