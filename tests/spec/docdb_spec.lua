@@ -124,6 +124,32 @@ local function last(w)
   return got[#got].data.content
 end
 
+t.test("an agent may write more than once for a message", function()
+  local w, db = world.new(), open()
+  local agents = runner.new { store = w.store, queue = w.queue, directory = w.directory, docdb = db }
+  world.task(function()
+    agents:start { id = "org.wt.persistence1", file = "twice.lua", source = [[
+      local docdb = require "srvthreds.docdb"
+      return require "srvthreds.agent".agent "org.wt.persistence" { on_event = function(event)
+        local ids = {}
+        for _, id in ipairs { "first", "second" } do
+          local values, e = docdb.run({ { op = "put", params = { type = "cars", values = { id = id } } } }, event)
+          if e then return nil, e end
+          ids[#ids + 1] = values.result[1]
+        end
+        return { result = ids }
+      end }]] }
+  end)
+  w:pattern(STORES)
+  w:outcome { type = "store", values = { tasks = {} } }
+  w:advance(10)
+  t.eq(json.encode(last(w).values.result), '["first","second"]')
+  t.eq(world.task(function() return db:run { task("count", { matcher = {} }) } end)[1], 2)
+  agents:stop()
+  db:close()
+  w:close()
+end)
+
 t.test("the agent's answers", function()
   local w, db = world.new(), open()
   local agents = runner.new { store = w.store, queue = w.queue, directory = w.directory, docdb = db }

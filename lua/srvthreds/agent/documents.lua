@@ -33,6 +33,16 @@ end
 
 local LIMITS = { depth = 1000, size = 1 << 28 }
 
+-- By it a call is known when its message comes again; calls for one message are told apart by their order.
+local function mark_of(node, event)
+  if not event then return nil end
+  local mark, context = ("%s\0%s\0%s"):format(node.id, event.source and event.source.id or "", event.id), script.context()
+  context.marks = context.marks or {}
+  local n = (context.marks[mark] or 0) + 1
+  context.marks[mark] = n
+  return n == 1 and mark or ("%s\0%d"):format(mark, n)
+end
+
 ---@param node table the agent's: { id, runner = { docdb = core.docdb's, or nil } }
 ---@return table what `require "srvthreds.docdb"` gives
 function documents.face(node)
@@ -42,8 +52,7 @@ function documents.face(node)
     run = script.trusted(function(tasks, event)
       local db = node.runner.docdb
       if not db then return nil, { code = codes.server, message = "this process has no document database" } end
-      local mark = event and ("%s\0%s\0%s"):format(node.id, event.source and event.source.id or "", event.id)
-      local result, failure = db:run(tasks, { mark = mark })
+      local result, failure = db:run(tasks, { mark = mark_of(node, event) })
       local values
       if result and (not failure or failure.done > 0) then
         values = json.doc('{"result":' .. json.bytes(result) .. "}", nil, LIMITS)
